@@ -1,0 +1,89 @@
+"""Names that more than one part of Atheria must spell the same way.
+
+Labels, annotations, ports, headers, environment keys, file paths and metric names live here and nowhere else,
+so that the operator, the server, the gateway, the chart's contract tests and the dashboards cannot drift apart.
+Everything in this module is a constant or a pure function of strings.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROUP: Final = "atheria.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+MODEL_KIND: Final = "AtheriaModel"
+MODEL_PLURAL: Final = "atheriamodels"
+PROFILE_KIND: Final = "AtheriaHardwareProfile"
+PROFILE_PLURAL: Final = "atheriahardwareprofiles"
+FINALIZER: Final = f"{GROUP}/operator"
+
+LABEL_MODEL: Final = f"{GROUP}/model"
+"""Name of the AtheriaModel that an object belongs to (Deployments, Services, EndpointSlices, pods)."""
+LABEL_REVISION: Final = f"{GROUP}/revision"
+"""Hash of the rendered intent; equal to the suffix of the Deployment's name."""
+LABEL_ROLE: Final = f"{GROUP}/role"
+"""What a Service or EndpointSlice is for: ROLE_PODS or ROLE_GATEWAY."""
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
+MANAGED_BY: Final = "atheria-operator"
+ROLE_PODS: Final = "pods"
+"""Headless Service `<model>-<hash>` with a selector; its EndpointSlices are the model's pods."""
+ROLE_GATEWAY: Final = "gateway"
+"""Selectorless Service `<model>`; its EndpointSlice holds the addresses of the gateway's pods."""
+ANNOTATION_INTENT: Final = f"{GROUP}/intent"
+"""Hash of the desired object, used to skip applies that would change nothing."""
+
+FIELD_MANAGER_OPERATOR: Final = "atheria-operator"
+FIELD_MANAGER_AUTOSCALER: Final = "atheria-autoscaler"
+FIELD_MANAGER_STATUS: Final = "atheria-status"
+FIELD_MANAGER_GATEWAY: Final = "atheria-gateway"
+
+PORT_GRPC: Final = 8001
+PORT_HTTP: Final = 8000
+PORT_NAME_GRPC: Final = "grpc"
+PORT_NAME_HTTP: Final = "http"
+PORT_DEMAND: Final = 8002
+"""Operator: gRPC sink of the gateways' demand reports (control.proto)."""
+PORT_METRICS: Final = 9090
+"""Operator and activator: Prometheus text format at /metrics, and /healthz beside it."""
+
+HEADER_MODEL: Final = "atheria-model"
+"""Request header `namespace/name` that picks a model at the gateway."""
+
+CONTAINER_MODEL: Final = "model"
+CONFIG_DIRECTORY: Final = "/etc/atheria"
+CONFIG_FILE: Final = "model.json"
+
+ENV_SERVER_IMAGE: Final = "ATHERIA_SERVER_IMAGE"
+ENV_DEMAND_TARGET: Final = "ATHERIA_DEMAND_TARGET"
+ENV_POD_NAME: Final = "POD_NAME"
+ENV_POD_NAMESPACE: Final = "POD_NAMESPACE"
+ENV_POD_IP: Final = "POD_IP"
+
+METRIC_REQUESTS: Final = "atheria_requests_total"
+METRIC_REQUEST_SECONDS: Final = "atheria_request_duration_seconds"
+METRIC_QUEUE_DEPTH: Final = "atheria_queue_depth"
+METRIC_QUEUE_WAIT_SECONDS: Final = "atheria_queue_wait_seconds"
+METRIC_IN_FLIGHT: Final = "atheria_requests_in_flight"
+METRIC_BATCH_SIZE: Final = "atheria_batch_size"
+METRIC_INFERENCE_SECONDS: Final = "atheria_inference_duration_seconds"
+METRIC_MODEL_LOAD_SECONDS: Final = "atheria_model_load_seconds"
+METRIC_MODEL_WARMUP_SECONDS: Final = "atheria_model_warmup_seconds"
+METRIC_READY: Final = "atheria_model_ready"
+METRIC_BUILD_INFO: Final = "atheria_build_info"
+METRIC_GATEWAY_HELD: Final = "atheria_gateway_held_requests"
+METRIC_GATEWAY_HOLD_SECONDS: Final = "atheria_gateway_hold_seconds"
+METRIC_GATEWAY_WAKES: Final = "atheria_gateway_wakes_total"
+METRIC_RECONCILE_SECONDS: Final = "atheria_operator_reconcile_duration_seconds"
+METRIC_RECONCILE_ERRORS: Final = "atheria_operator_reconcile_errors_total"
+METRIC_DESIRED_REPLICAS: Final = "atheria_model_desired_replicas"
+METRIC_READY_REPLICAS: Final = "atheria_model_ready_replicas"
+METRIC_SCALE_EVENTS: Final = "atheria_scale_events_total"
+
+
+def model_key(namespace: str, name: str) -> str:
+    """The value of HEADER_MODEL, and the name of the model's Envoy cluster."""
+    return f"{namespace}/{name}"

@@ -1,0 +1,97 @@
+"""What a model server is told to serve: the operator writes it, the server reads it.
+
+The operator renders a `ServingConfig` as JSON into a ConfigMap (one per revision) that is mounted at
+`names.CONFIG_DIRECTORY/names.CONFIG_FILE`; `atheria-server serve --config FILE` parses it. Outside a cluster the
+same object is built from the command line. Unknown keys and wrong types are errors that name the key.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from atheria_contract import names
+
+Scalar = str | int | float | bool
+
+
+class ServingConfigError(ValueError):
+    """The configuration cannot be used; the message names the key, the value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingConfig:
+    """One model, served by one process group in one pod."""
+
+    name: str
+    """Model name that clients send (OIP `model_name`)."""
+    source: str
+    """`builtin://qca` or `python://package.module:LitAPIClass`."""
+    parameters: dict[str, Scalar] = field(default_factory=dict)
+    """Arguments of the model, e.g. `{"law": "nca"}`."""
+    digest: str = ""
+    """`sha256:<hex>` that the model's weights must have; empty = not checked."""
+    grpc_port: int = names.PORT_GRPC
+    http_port: int = names.PORT_HTTP
+    host: str = "0.0.0.0"  # noqa: S104 - a pod serves its network; the command line passes 127.0.0.1
+    max_batch_size: int = 8
+    """Rows computed together at most."""
+    max_latency_seconds: float = 0.05
+    """Longest wait for a fuller batch while a worker is busy; an idle worker gets the batch at once."""
+    max_queue_depth: int = 512
+    """Rows waiting at most; further calls get RESOURCE_EXHAUSTED."""
+    max_message_bytes: int = 64 * 1024 * 1024
+    """Largest request or answer."""
+    warmup_shapes: tuple[tuple[int, ...], ...] = ()
+    """Shapes of one row (without the batch dimension) computed before the server says ready; empty = the model's own."""
+    drain_delay_seconds: float = 3.0
+    """After SIGTERM: still accepts calls this long, while routers learn that the pod is going."""
+    drain_timeout_seconds: float = 20.0
+    """After the delay: accepted calls get this long to finish."""
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces, so that equal configurations have equal hashes."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+_TYPES = typing.get_type_hints(ServingConfig)
+
+
+def parse_serving_config(text: str) -> ServingConfig:
+    """Parse what `to_json` wrote. Raises ServingConfigError naming the offending key."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ServingConfigError(f"not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ServingConfigError(f"expected an object with keys such as name and source, got {type(data).__name__}")
+    known = {f.name for f in fields(ServingConfig)}
+    if unknown := sorted(set(data) - known):
+        raise ServingConfigError(f"unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
+    for key in ("name", "source"):
+        if not data.get(key):
+            raise ServingConfigError(f"key {key!r} is missing or empty")
+    return ServingConfig(**{key: _convert(key, value, _TYPES[key]) for key, value in data.items()})
+
+
+def _convert(key: str, value: Any, kind: Any) -> Any:
+    if key == "warmup_shapes":
+        if not isinstance(value, list) or not all(isinstance(s, list) and all(_is_int(n) for n in s) for s in value):
+            raise ServingConfigError(f"{key} is {value!r}; expected a list of shapes such as [[16, 64, 64]]")
+        return tuple(tuple(shape) for shape in value)
+    if key == "parameters":
+        if not isinstance(value, dict) or not all(isinstance(v, (str, int, float, bool)) for v in value.values()):
+            raise ServingConfigError(f"{key} is {value!r}; expected an object of strings, numbers and booleans")
+        return value
+    if kind is float and _is_int(value):
+        return float(value)
+    if (kind is int and not _is_int(value)) or not isinstance(value, kind if not isinstance(kind, types.UnionType) else object):
+        raise ServingConfigError(f"{key} is {value!r}; expected {kind.__name__}")
+    return value
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
