@@ -36,7 +36,7 @@ class ServingConfig:
     """`sha256:<hex>` that the model's weights must have; empty = not checked."""
     grpc_port: int = names.PORT_GRPC
     http_port: int = names.PORT_HTTP
-    host: str = "0.0.0.0"  # noqa: S104 - a pod serves its network; the command line passes 127.0.0.1
+    host: str = "0.0.0.0"
     max_batch_size: int = 8
     """Rows computed together at most."""
     max_latency_seconds: float = 0.05
@@ -67,7 +67,9 @@ def parse_serving_config(text: str) -> ServingConfig:
     except json.JSONDecodeError as error:
         raise ServingConfigError(f"not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise ServingConfigError(f"expected an object with keys such as name and source, got {type(data).__name__}")
+        raise ServingConfigError(
+            f"expected an object with keys such as name and source, got {type(data).__name__}"
+        )
     known = {f.name for f in fields(ServingConfig)}
     if unknown := sorted(set(data) - known):
         raise ServingConfigError(f"unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
@@ -79,16 +81,24 @@ def parse_serving_config(text: str) -> ServingConfig:
 
 def _convert(key: str, value: Any, kind: Any) -> Any:
     if key == "warmup_shapes":
-        if not isinstance(value, list) or not all(isinstance(s, list) and all(_is_int(n) for n in s) for s in value):
+        if not isinstance(value, list) or not all(
+            isinstance(s, list) and all(_is_int(n) for n in s) for s in value
+        ):
             raise ServingConfigError(f"{key} is {value!r}; expected a list of shapes such as [[16, 64, 64]]")
         return tuple(tuple(shape) for shape in value)
     if key == "parameters":
-        if not isinstance(value, dict) or not all(isinstance(v, (str, int, float, bool)) for v in value.values()):
-            raise ServingConfigError(f"{key} is {value!r}; expected an object of strings, numbers and booleans")
+        if not isinstance(value, dict) or not all(
+            isinstance(v, (str, int, float, bool)) for v in value.values()
+        ):
+            raise ServingConfigError(
+                f"{key} is {value!r}; expected an object of strings, numbers and booleans"
+            )
         return value
     if kind is float and _is_int(value):
         return float(value)
-    if (kind is int and not _is_int(value)) or not isinstance(value, kind if not isinstance(kind, types.UnionType) else object):
+    if (kind is int and not _is_int(value)) or not isinstance(
+        value, kind if not isinstance(kind, types.UnionType) else object
+    ):
         raise ServingConfigError(f"{key} is {value!r}; expected {kind.__name__}")
     return value
 

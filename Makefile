@@ -1,0 +1,67 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+export KUBECONFIG_LOCAL := $(CURDIR)/.local/kubeconfig
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+.PHONY: setup
+setup: ## prepare everything the other targets need (uv, .venv, system packages)
+	@tools/setup.sh
+
+.PHONY: demo
+demo: setup ## bring a cluster up, install Atheria, serve a model, scale it to zero and wake it (CONTEXT=name: on your own cluster)
+	@if [ -z "$(CONTEXT)" ] && [ -z "$${KUBECONFIG:-}" ]; then
+	  $(BIN)/atheria-local up
+	  $(BIN)/atheria-local images
+	  exec $(BIN)/atheria demo --local
+	else
+	  exec $(BIN)/atheria demo $(if $(CONTEXT),--context $(CONTEXT))
+	fi
+
+.PHONY: demo-down
+demo-down: ## remove everything that `make demo` started
+	@if [ -x $(BIN)/atheria-local ]; then $(BIN)/atheria-local down; else echo "nothing to remove: $(BIN) is not there"; fi
+
+.PHONY: test
+test: setup ## all tests: unit, contract, integration on a real API server, end to end on the local cluster
+	@tools/test.sh
+
+.PHONY: test-unit
+test-unit: ## unit tests only (seconds; needs `make setup` once)
+	@$(BIN)/python -m pytest tests/unit -q -n 2
+
+.PHONY: check
+check: setup ## format, lint, types, import rules, generated files
+	@$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: ## rewrite the sources in the project's format
+	@$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: generate
+generate: ## regenerate gRPC stubs and CRDs
+	@$(BIN)/python tools/generate_stubs.py
+	$(BIN)/python tools/generate_crds.py
+
+.PHONY: lock
+lock: ## resolve the dependencies again into requirements/
+	@compile="$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q"
+	$$compile requirements/bootstrap.in -o requirements/bootstrap.txt
+	$$compile --all-extras pyproject.toml -o requirements/all.txt
+	for group in operator gateway server torch cli; do
+	  $$compile --extra $$group -c requirements/all.txt pyproject.toml -o requirements/$$group.txt
+	done
+
+.PHONY: clean-cache
+clean-cache: demo-down ## delete built programs and images (~/.cache/atheria), .local and .venv
+	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/atheria" .local .venv
