@@ -1,0 +1,68 @@
+"""The local cluster with the chart installed and our images loaded: what a user of `make demo` has.
+
+Needs root and Linux; elsewhere every test here is skipped with that reason. A cluster that was up before the tests is
+used as it is and left up; otherwise the tests end what they started.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from atheria_cli.demo.cluster import Cluster
+from atheria_cli.demo.show import DemoOptions, install
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "e2e"
+
+
+def _why_not() -> str:
+    if platform.system() != "Linux":
+        return f"end-to-end tests need Linux (this is {platform.system()}): the local cluster uses its namespaces"
+    if os.geteuid() != 0:
+        return "end-to-end tests need root: the local cluster makes network namespaces and mounts"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    reason = _why_not()
+    for item in items:
+        if here in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(600))
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _local(*arguments: str, timeout_seconds: float) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "atheria_local", *arguments], cwd=ROOT, timeout=timeout_seconds, check=False
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A running cluster with operator and gateway ready, and the namespace `e2e`."""
+    was_up = _local("status", timeout_seconds=60).returncode == 0
+    assert _local("up", timeout_seconds=2400).returncode == 0
+    try:
+        assert _local("images", timeout_seconds=2400).returncode == 0
+        found = Cluster(programs=ROOT / ".local" / "bin", kubeconfig=ROOT / ".local" / "kubeconfig")
+        install(
+            found, DemoOptions(repository=ROOT, local=True, context="", values=(), picture=Path("unused.png"))
+        )
+        namespace = found.kubectl("create", "namespace", NAMESPACE, "--dry-run=client", "-o", "yaml")
+        found.kubectl("apply", "-f", "-", stdin=namespace)
+        yield found
+        if was_up:
+            found.kubectl("delete", "namespace", NAMESPACE, "--wait=true", timeout_seconds=180)
+    finally:
+        if not was_up:
+            assert _local("down", timeout_seconds=300).returncode == 0
