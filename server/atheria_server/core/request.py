@@ -1,0 +1,27 @@
+"""One accepted call while it waits: what the queue and the batching decisions need to know, and nothing else.
+
+Used by `core.queue`, `core.batching` and the engine; the tensors themselves stay with the engine, found by `call_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedCall:
+    """Metadata of a waiting call. Times are seconds of one monotonic clock."""
+
+    call_id: int
+    bucket: Hashable
+    """Calls of equal buckets may be computed together."""
+    rows: int
+    size_bytes: int
+    arrived_at: float
+    deadline_at: float | None = None
+    """The caller no longer waits from then on; None = no deadline."""
+
+    def expired(self, now: float) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline_at is not None and now >= self.deadline_at

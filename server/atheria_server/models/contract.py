@@ -1,0 +1,133 @@
+"""What a LitAPI may implement so that the server knows its tensors; written for authors of models.
+
+A *described* model is a `litserve.LitAPI` that also has the methods of `DescribedModel`. `is_described` decides it
+once at start. A LitAPI without them still works: `decode_request` gets `{name: array}`, LitServe's hooks run in
+LitServe's order, and what `encode_response` returns becomes the outputs.
+
+Where the methods run
+    front process  `metadata`, `validate`, `warmup_calls`: no torch, fast, no state of `setup`. The class is built by
+                   `MyApi(parameters, digest=digest)` with those of the two that its `__init__` names: the mapping of
+                   `--set` / `spec.model.parameters`, and `sha256:<hex>` of the weights or "". The object is pickled
+                   to the worker and its module is imported by the front too: import torch only inside `setup`,
+                   `predict` and `stream` (a module of their own is the easy way).
+    worker process `setup(device)`, `predict(batch)`, `stream(batch)`.
+
+Arrays are numpy. Datatype BYTES is an object array of `bytes`; everything else is the numpy type of the same name.
+Arrays given to `predict` and `stream` may be read-only views of shared memory: copy before writing to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy.typing as npt
+
+Scalar = str | int | float | bool
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+Parameters = Mapping[str, Scalar]
+
+
+class InvalidRequestError(ValueError):
+    """The caller's tensors or parameters cannot be used: INVALID_ARGUMENT / 400.
+
+    The message goes to the caller unchanged: name the tensor or parameter, its value, what is allowed.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One input or output as ModelMetadata shows it."""
+
+    name: str
+    datatype: str
+    """OIP name: BOOL, UINT8..UINT64, INT8..INT64, FP16, FP32, FP64, BYTES."""
+    shape: tuple[int, ...]
+    """With the batch dimension first; -1 = any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMetadata:
+    """Inputs (those a call may leave out included) and outputs of a model."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidCall:
+    """A checked call, as `validate` returns it."""
+
+    inputs: Arrays
+    """Every array has `rows` as its first dimension. Calls with an equal `batch_key` must have the same names,
+    dtypes and trailing shapes: they are concatenated along axis 0. Add what the caller left out (`seed` zeros), and
+    turn parameters that may differ within a batch into arrays here (`noise` -> FP64 [rows])."""
+    parameters: Parameters = field(default_factory=dict)
+    """Parameters with defaults filled in; must be equal for all calls of an equal `batch_key`."""
+    rows: int = 1
+    """Rows this call takes in a batch, >= 1."""
+    batch_key: Hashable = ()
+    """Calls may share a batch only if this is equal (e.g. `("qca", height, width, steps)`). Names, dtypes and
+    trailing shapes are compared by the server itself in addition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Several calls as one, as `predict` gets it; or one call, as `stream` gets it."""
+
+    inputs: Arrays
+    """As in ValidCall, concatenated: first dimension = `rows`."""
+    parameters: Parameters
+    """Of the first call (all are equal)."""
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One streamed answer."""
+
+    outputs: Arrays
+    parameters: Parameters = field(default_factory=dict)
+    """Sent as the answer's OIP parameters, e.g. `{"step": 8}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmupCall:
+    """A call that the server makes before it says ready; goes through `validate` like any other."""
+
+    inputs: Arrays
+    parameters: Parameters = field(default_factory=dict)
+
+
+@runtime_checkable
+class DescribedModel(Protocol):
+    """The methods, beside LitServe's `setup(device)`; see the module's text for where each one runs."""
+
+    def metadata(self) -> ModelMetadata:
+        """Names, datatypes and shapes for ModelMetadata."""
+
+    def validate(self, inputs: Arrays, parameters: Parameters, *, streaming: bool) -> ValidCall:
+        """Check one call before it is queued. `streaming` = it came by ModelStreamInfer.
+
+        Raises InvalidRequestError. Nothing that passes may fail in the worker for the caller's fault.
+        """
+
+    def warmup_calls(self, shapes: Sequence[tuple[int, ...]], rows: int) -> Sequence[WarmupCall]:
+        """Calls of `rows` rows each to make before ready: one per shape (of one row, without the batch dimension,
+        e.g. (16, 64, 64)); an empty `shapes` means the model's own default. Raises InvalidRequestError for a shape
+        that the model cannot compute."""
+
+    def predict(self, batch: Batch) -> Arrays:
+        """Worker: outputs by name, each with first dimension `batch.rows`, row i from input row i only."""
+
+    def stream(self, batch: Batch) -> Iterator[Frame]:
+        """Worker: frames of one call. The server may close the generator between frames (caller gone), and runs
+        other batches between two frames."""
+
+
+def is_described(api: object) -> bool:
+    """Whether `api` has all the methods of DescribedModel (their presence only)."""
+    return isinstance(api, DescribedModel)
+

@@ -1,0 +1,68 @@
+"""What a person looks at in a state: density, phase, and five numbers that say how much structure there is.
+
+All are computed row by row, so a row's numbers do not depend on its batch; the metrics are float64 sums. Called by
+the API for the requested outputs, by `train` for its report, and by tests.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from atheria_server.models.qca.step import density
+
+STRUCTURE_BLOCK: Final = 4
+"""Side in cells of the blocks whose mean densities c4 compares."""
+
+
+def phase(state: Tensor) -> Tensor:
+    """Argument of the sum over channels of psi_c, radians in [-pi, pi]: [B, 2d, H, W] -> [B, H, W]."""
+    channels = state.shape[1] // 2
+    return torch.cat(
+        [
+            torch.atan2(row[:, channels:].sum(1), row[:, :channels].sum(1))
+            for row in torch.split(state.contiguous(), 1)
+        ]
+    )
+
+
+def metrics(state: Tensor) -> Tensor:
+    """The columns `signature.METRICS`, float64 [B, 5] on the CPU.
+
+    entropy: -sum p ln p / ln(H W) of p = density / its sum, 1 for a uniform density.
+    c4: variance of the density's means over 4 x 4 blocks, by the mean density squared (structure).
+    contrast: variance of the density by the mean density squared.
+    coherence: half the sum over both axes of |<psi | psi shifted by one cell>| / <psi | psi>.
+    norm: mean density; it never changes. A state of zeros has 0 in every column.
+    """
+    return torch.stack(
+        [_row_metrics(row) for row in torch.split(state.detach().cpu().double().contiguous(), 1)]
+    )
+
+
+def _row_metrics(row: Tensor) -> Tensor:
+    rho = density(row)
+    mean = rho.mean()
+    if mean == 0:
+        return torch.zeros(5, dtype=torch.float64)
+    share = rho / rho.sum()
+    entropy = -torch.xlogy(share, share).sum() / math.log(rho.numel())
+    c4 = functional.avg_pool2d(rho, STRUCTURE_BLOCK).var(correction=0) / mean**2
+    contrast = rho.var(correction=0) / mean**2
+    coherence = (_overlap_with_shifted(row, 2) + _overlap_with_shifted(row, 3)) / (2 * rho.sum())
+    return torch.stack([entropy, c4, contrast, coherence, mean])
+
+
+def _overlap_with_shifted(row: Tensor, axis: int) -> Tensor:
+    channels = row.shape[1] // 2
+    shifted = torch.roll(row, -1, axis)
+    real, imaginary = row[:, :channels], row[:, channels:]
+    shifted_real, shifted_imaginary = shifted[:, :channels], shifted[:, channels:]
+    return torch.hypot(
+        (real * shifted_real + imaginary * shifted_imaginary).sum(),
+        (real * shifted_imaginary - imaginary * shifted_real).sum(),
+    )

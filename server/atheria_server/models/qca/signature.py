@@ -1,0 +1,59 @@
+"""Names, limits and layouts of the qca model's tensors, in one place for validation, the API and the metadata.
+
+A state is `[B, 2d, H, W]`: for each row the d real parts and then the d imaginary parts of d complex channels on an
+H x W torus. Imported by the front process: no torch here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+INPUT_STATE: Final = "state"
+"""FP32 [B, 2d, H, W], used as given: the norm is kept, not changed."""
+INPUT_SEED: Final = "seed"
+"""INT64 [B]: makes the initial state where `state` is absent, and the noise in every case (0 if absent)."""
+
+OUTPUT_STATE: Final = "state"
+"""FP32 [B, 2d, H, W]."""
+OUTPUT_DENSITY: Final = "density"
+"""FP32 [B, H, W]: the sum over channels of |psi_c|^2; its mean is 1 for the built-in initial states."""
+OUTPUT_PHASE: Final = "phase"
+"""FP32 [B, H, W] in radians, from -pi to pi: the argument of the sum over channels of psi_c."""
+OUTPUT_METRICS: Final = "metrics"
+"""FP32 [B, 5], columns METRICS."""
+OUTPUTS: Final = (OUTPUT_STATE, OUTPUT_DENSITY, OUTPUT_PHASE, OUTPUT_METRICS)
+
+METRICS: Final = ("entropy", "c4", "contrast", "coherence", "norm")
+
+PARAMETER_STEPS: Final = "steps"
+PARAMETER_NOISE: Final = "noise"
+PARAMETER_EVERY: Final = "every"
+PARAMETER_HEIGHT: Final = "height"
+PARAMETER_WIDTH: Final = "width"
+PARAMETER_INITIAL: Final = "initial"
+PARAMETERS: Final = (
+    PARAMETER_STEPS,
+    PARAMETER_NOISE,
+    PARAMETER_EVERY,
+    PARAMETER_HEIGHT,
+    PARAMETER_WIDTH,
+    PARAMETER_INITIAL,
+)
+PARAMETER_STEP: Final = "step"
+"""On each streamed answer: how many steps its outputs are away from the input."""
+
+STEPS_DEFAULT: Final = 8
+STEPS_MAX: Final = 64
+NOISE_MAX: Final = 10.0
+"""Radians; the coherence factor exp(-noise^2) is 0 to float64 long before."""
+SIDE_DEFAULT: Final = 64
+SIDE_MULTIPLE: Final = 8
+SIDE_MIN: Final = 8
+SIDE_MAX: Final = 512
+COMPONENT_MAX: Final = 1e6
+"""Largest |value| of an input state: beyond it densities leave the range in which float32 laws stay finite."""
+
+INITIAL_VACUUM_RIPPLE: Final = "vacuum_ripple"
+INITIAL_NOISE: Final = "noise"
+INITIAL_PACKET: Final = "packet"
+INITIALS: Final = (INITIAL_VACUUM_RIPPLE, INITIAL_NOISE, INITIAL_PACKET)
