@@ -1,0 +1,1 @@
+"""The gateway beside Envoy: routes calls to models, holds them at zero, wakes models and reports demand."""

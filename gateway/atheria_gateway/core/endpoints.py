@@ -1,0 +1,72 @@
+"""Which pods may take a model's calls, read from EndpointSlices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atheria_contract import names
+from atheria_gateway.core.model import Model, ModelKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Endpoint:
+    """One ready pod, with both of its ports."""
+
+    address: str
+    grpc_port: int = names.PORT_GRPC
+    http_port: int = names.PORT_HTTP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSlice:
+    """The ready pods of one EndpointSlice of a revision's headless Service."""
+
+    namespace: str
+    name: str
+    model: ModelKey
+    revision: str
+    endpoints: tuple[Endpoint, ...]
+
+
+def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
+    """Read an EndpointSlice; an endpoint counts when it is ready and not terminating (absent ready means ready)."""
+    metadata = body["metadata"]
+    labels = metadata.get("labels") or {}
+    ports = {
+        str(port.get("name") or ""): int(port["port"]) for port in body.get("ports") or () if port.get("port")
+    }
+    found: list[Endpoint] = []
+    for endpoint in body.get("endpoints") or ():
+        conditions = endpoint.get("conditions") or {}
+        if conditions.get("ready") is False or conditions.get("terminating"):
+            continue
+        found.extend(
+            Endpoint(
+                address=str(address),
+                grpc_port=ports.get(names.PORT_NAME_GRPC, names.PORT_GRPC),
+                http_port=ports.get(names.PORT_NAME_HTTP, names.PORT_HTTP),
+            )
+            for address in (endpoint.get("addresses") or ())[:1]
+        )
+    namespace = str(metadata["namespace"])
+    return PodSlice(
+        namespace=namespace,
+        name=str(metadata["name"]),
+        model=ModelKey(namespace=namespace, name=str(labels.get(names.LABEL_MODEL) or "")),
+        revision=str(labels.get(names.LABEL_REVISION) or ""),
+        endpoints=tuple(sorted(found)),
+    )
+
+
+def endpoints_of(model: Model, slices: Iterable[PodSlice]) -> tuple[Endpoint, ...]:
+    """The ready pods of the active revision; while it has none, those of any revision, so that no call waits for nothing."""
+    active: set[Endpoint] = set()
+    others: set[Endpoint] = set()
+    for one in slices:
+        if one.model != model.key:
+            continue
+        is_active = model.active_revision == f"{model.key.name}-{one.revision}"
+        (active if is_active else others).update(one.endpoints)
+    return tuple(sorted(active or others))

@@ -1,0 +1,1 @@
+"""The loops and gRPC services of the activator, over ports."""

@@ -1,0 +1,80 @@
+"""The activator's Prometheus figures."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from atheria_contract import names
+from atheria_gateway.core.demand import Demand
+from atheria_gateway.core.hold import Refusal
+from atheria_gateway.core.model import ModelKey
+
+_LABELS = ("namespace", "model")
+_HOLD_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
+
+
+class Measures:
+    """All figures, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Registers every metric once."""
+        self.registry = CollectorRegistry()
+        self._held = Gauge(
+            names.METRIC_GATEWAY_HELD, "Calls that wait for a model at zero", _LABELS, registry=self.registry
+        )
+        self._in_flight = Gauge(
+            "atheria_gateway_requests_in_flight",
+            "Calls that Envoy has given to pods",
+            _LABELS,
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            names.METRIC_GATEWAY_HOLD_SECONDS,
+            "Time from a call's hold to its release, seconds",
+            _LABELS,
+            buckets=_HOLD_BUCKETS,
+            registry=self.registry,
+        )
+        self._wakes = Counter(
+            names.METRIC_GATEWAY_WAKES,
+            "Scale patches that took a model from 0 to 1",
+            _LABELS,
+            registry=self.registry,
+        )
+        self._arrived = Counter(
+            "atheria_gateway_hold_arrivals_total", "Calls that began to wait", _LABELS, registry=self.registry
+        )
+        self._refused = Counter(
+            "atheria_gateway_hold_refusals_total",
+            "Calls that were not held or not released, by reason",
+            (*_LABELS, "reason"),
+            registry=self.registry,
+        )
+        self._shown: set[ModelKey] = set()
+
+    def arrived(self, model: ModelKey) -> None:
+        """A call began to wait."""
+        self._arrived.labels(model.namespace, model.name).inc()
+
+    def released(self, model: ModelKey, seconds: float) -> None:
+        """A call went on after `seconds`."""
+        self._seconds.labels(model.namespace, model.name).observe(seconds)
+
+    def refused(self, model: ModelKey, reason: Refusal) -> None:
+        """A call was refused."""
+        self._refused.labels(model.namespace, model.name, reason.value).inc()
+
+    def woken(self, model: ModelKey) -> None:
+        """A scale patch changed something."""
+        self._wakes.labels(model.namespace, model.name).inc()
+
+    def seen(self, lines: tuple[Demand, ...]) -> None:
+        """Show the newest demand; models that are gone vanish."""
+        now = {line.model for line in lines}
+        for gone in self._shown - now:
+            self._held.remove(gone.namespace, gone.name)
+            self._in_flight.remove(gone.namespace, gone.name)
+        for line in lines:
+            self._held.labels(line.model.namespace, line.model.name).set(line.held)
+            self._in_flight.labels(line.model.namespace, line.model.name).set(line.in_flight)
+        self._shown = now

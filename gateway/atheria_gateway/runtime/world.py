@@ -1,0 +1,100 @@
+"""The gateway's picture of the cluster, kept by the watches; read by the activator's loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from atheria_contract import names
+from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod_slice_from_object
+from atheria_gateway.core.mirror import GatewayPod, gateway_pod_from_object
+from atheria_gateway.core.model import Model, ModelKey, model_from_object
+from atheria_gateway.core.routing import DataPlane, routing_table
+from atheria_gateway.runtime.ports import Changed, Deleted, Listed, Watched, WatchEvent
+
+_Name = tuple[str, str]
+
+
+@dataclass(slots=True)
+class World:
+    """Models, slices and gateway pods as last seen."""
+
+    models: dict[ModelKey, Model] = field(default_factory=dict)
+    gateway_pods: dict[_Name, GatewayPod] = field(default_factory=dict)
+    gateway_slices: dict[_Name, Mapping[str, Any]] = field(default_factory=dict)
+    _pod_slices: dict[ModelKey, dict[str, PodSlice]] = field(default_factory=dict)
+    _listed: set[Watched] = field(default_factory=set)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether models and slices have been listed once: before that nothing may be told to Envoy."""
+        return {Watched.MODELS, Watched.SLICES} <= self._listed
+
+    def take(self, watched: Watched, event: WatchEvent) -> None:
+        """Apply one event of a watch."""
+        if isinstance(event, Listed):
+            self._clear(watched)
+            for body in event.objects:
+                self._put(watched, body)
+            self._listed.add(watched)
+        elif isinstance(event, Changed):
+            self._put(watched, event.body)
+        else:
+            self._drop(watched, event)
+
+    def ready_of(self, key: ModelKey) -> tuple[Endpoint, ...]:
+        """The ready pods that may take the model's calls."""
+        model = self.models.get(key)
+        return endpoints_of(model, self._pod_slices.get(key, {}).values()) if model else ()
+
+    def data_plane(self) -> DataPlane:
+        """What Envoy is to know now."""
+        table = routing_table(self.models)
+        return DataPlane(routing=table, endpoints={key: self.ready_of(key) for key in table.models})
+
+    def _clear(self, watched: Watched) -> None:
+        if watched is Watched.MODELS:
+            self.models.clear()
+        elif watched is Watched.PODS:
+            self.gateway_pods.clear()
+        else:
+            self._pod_slices.clear()
+            self.gateway_slices.clear()
+
+    def _put(self, watched: Watched, body: Mapping[str, Any]) -> None:
+        if watched is Watched.MODELS:
+            model = model_from_object(body)
+            self.models[model.key] = model
+        elif watched is Watched.PODS:
+            pod = gateway_pod_from_object(body)
+            if pod is None:
+                self.gateway_pods.pop(_name(body), None)
+            else:
+                self.gateway_pods[_name(body)] = pod
+        elif _role(body) == names.ROLE_GATEWAY:
+            self.gateway_slices[_name(body)] = body
+        elif _role(body) == names.ROLE_PODS:
+            one = pod_slice_from_object(body)
+            self._pod_slices.setdefault(one.model, {})[one.name] = one
+
+    def _drop(self, watched: Watched, event: Deleted) -> None:
+        name = _name(event.body)
+        if watched is Watched.MODELS:
+            self.models.pop(ModelKey(namespace=name[0], name=name[1]), None)
+        elif watched is Watched.PODS:
+            self.gateway_pods.pop(name, None)
+        else:
+            self.gateway_slices.pop(name, None)
+            for key, slices in list(self._pod_slices.items()):
+                if key.namespace == name[0] and slices.pop(name[1], None) is not None and not slices:
+                    del self._pod_slices[key]
+
+
+def _name(body: Mapping[str, Any]) -> _Name:
+    metadata = body["metadata"]
+    return str(metadata["namespace"]), str(metadata["name"])
+
+
+def _role(body: Mapping[str, Any]) -> str:
+    return str((body["metadata"].get("labels") or {}).get(names.LABEL_ROLE) or "")

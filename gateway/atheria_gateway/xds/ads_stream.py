@@ -1,0 +1,110 @@
+"""One ADS stream as a state machine without I/O: which answers follow from a request or from a new snapshot.
+
+State of the world, ACK by nonce. Three rules keep calls safe: nothing is sent before the first snapshot (a restarted
+activator must not wipe a good Envoy), EDS sends only assignments that changed, and routes are sent only after every
+cluster that they name has acknowledged endpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import any_pb2
+
+from atheria_gateway.core.endpoints import Endpoint
+from atheria_gateway.xds.resources import CDS, EDS, RDS, Snapshot
+
+
+@dataclass(slots=True, kw_only=True)
+class AdsStream:
+    """State of one stream. `acknowledged` holds, by EDS name, the pods that Envoy has confirmed."""
+
+    snapshot: Snapshot | None = None
+    acknowledged: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
+    rejections: list[str] = field(default_factory=list)
+    """Messages of NACKs, for the log; the caller empties it."""
+    _subscribed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _sent: dict[str, dict[str, any_pb2.Any]] = field(default_factory=dict)
+    _in_flight: dict[str, tuple[str, dict[str, frozenset[Endpoint]]]] = field(default_factory=dict)
+    """By type: nonce of the last answer that is not acknowledged, and the pods by name that it said."""
+    _counter: int = 0
+
+    def on_request(self, request: Any) -> list[Any]:
+        """Take a DiscoveryRequest: a subscription, an ACK or a NACK; returns the DiscoveryResponses to send."""
+        url = request.type_url
+        if url not in (CDS, EDS, RDS):
+            return []
+        if request.response_nonce:
+            self._settle(request)
+        names = frozenset(request.resource_names)
+        self._subscribed[url] = names
+        sent = self._sent.get(url)
+        if url == EDS and sent is not None:
+            # A name that left and comes back must be answered again.
+            for name in [name for name in sent if name not in names]:
+                del sent[name]
+                self.acknowledged.pop(name, None)
+        return self._due()
+
+    def on_snapshot(self, snapshot: Snapshot) -> list[Any]:
+        """Take a new snapshot; returns the DiscoveryResponses to send."""
+        self.snapshot = snapshot
+        return self._due()
+
+    def _settle(self, request: Any) -> None:
+        waiting = self._in_flight.get(request.type_url)
+        if waiting is None or waiting[0] != request.response_nonce:
+            return
+        del self._in_flight[request.type_url]
+        if request.error_detail.code:
+            self.rejections.append(f"{request.type_url.rsplit('.', 1)[-1]}: {request.error_detail.message}")
+            return
+        self.acknowledged.update(waiting[1])
+
+    def _due(self) -> list[Any]:
+        if self.snapshot is None:
+            return []
+        answers = []
+        # Routes first: they leave a removed model before its clusters go; for a new one they wait anyway.
+        for url in (RDS, CDS, EDS):
+            # One answer at a time for each type: the next is due at its ACK, so a nonce never goes stale.
+            if url in self._subscribed and url not in self._in_flight:
+                answer = self._answer(url, self.snapshot)
+                if answer is not None:
+                    answers.append(answer)
+        return answers
+
+    def _answer(self, url: str, snapshot: Snapshot) -> Any | None:
+        sent = self._sent.get(url)
+        said: dict[str, frozenset[Endpoint]] = {}
+        if url == CDS:
+            if sent is not None and sent == snapshot.clusters:
+                return None
+            now = dict(snapshot.clusters)
+            resources = now
+        elif url == EDS:
+            known = sent or {}
+            wanted = self._subscribed[EDS]
+            resources = {
+                name: item
+                for name, item in snapshot.assignments.items()
+                if name in wanted and known.get(name) != item
+            }
+            if not resources:
+                return None
+            now = {**known, **resources}
+            said = {name: snapshot.endpoints[name] for name in resources}
+        else:
+            now = {"": snapshot.routes}
+            if sent == now or not set(snapshot.clusters) <= self.acknowledged.keys():
+                return None
+            resources = now
+        self._sent[url] = now
+        self._counter += 1
+        nonce = str(self._counter)
+        self._in_flight[url] = (nonce, said)
+        return discovery_pb2.DiscoveryResponse(
+            type_url=url, version_info=nonce, nonce=nonce, resources=list(resources.values())
+        )

@@ -1,0 +1,51 @@
+"""Clusters of a model: endpoints by EDS over ADS, bounded buffers, raised limits, no panic."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import base_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+
+_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+STREAM_WINDOW_BYTES: Final = 256 * 1024
+"""Bounds what Envoy keeps of one call's body when a pod or a hold does not read it."""
+CONNECTION_WINDOW_BYTES: Final = 16 * 1024 * 1024
+UNBOUNDED: Final = 1_000_000
+"""For circuit breakers: the activator bounds held calls, the pods' queues bound the rest."""
+CONNECT_TIMEOUT_MS: Final = 1000
+
+
+def build_cluster(name: str, *, http: bool) -> cluster_pb2.Cluster:
+    """A cluster that speaks HTTP/1.1 to the pods' REST port (`http`) or HTTP/2 to their gRPC port."""
+    cluster = cluster_pb2.Cluster(
+        name=name, type=cluster_pb2.Cluster.EDS, lb_policy=cluster_pb2.Cluster.LEAST_REQUEST
+    )
+    cluster.eds_cluster_config.eds_config.ads.SetInParent()
+    cluster.eds_cluster_config.eds_config.resource_api_version = 2
+    cluster.connect_timeout.FromMilliseconds(CONNECT_TIMEOUT_MS)
+    # An emptied priority 0 must fall to the hold, never spread over hosts that are gone.
+    cluster.common_lb_config.healthy_panic_threshold.value = 0.0
+    cluster.common_lb_config.update_merge_window.FromSeconds(0)
+    for priority in (base_pb2.DEFAULT, base_pb2.HIGH):
+        limits = cluster.circuit_breakers.thresholds.add(priority=priority)
+        for limit in (
+            limits.max_connections,
+            limits.max_pending_requests,
+            limits.max_requests,
+            limits.max_retries,
+        ):
+            limit.value = UNBOUNDED
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    if http:
+        options.explicit_http_config.http_protocol_options.SetInParent()
+    else:
+        http2 = options.explicit_http_config.http2_protocol_options
+        http2.initial_stream_window_size.value = STREAM_WINDOW_BYTES
+        http2.initial_connection_window_size.value = CONNECTION_WINDOW_BYTES
+    cluster.typed_extension_protocol_options[_HTTP_OPTIONS].Pack(options)
+    cluster.per_connection_buffer_limit_bytes.value = STREAM_WINDOW_BYTES
+    # A pod's connections are dropped when it leaves only after its calls: EDS removal drains.
+    cluster.close_connections_on_host_health_failure = False
+    return cluster

@@ -1,0 +1,29 @@
+"""Endpoints of a cluster: pods at priority 0, the hold listener at priority 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from envoy.config.endpoint.v3 import endpoint_pb2
+
+from atheria_gateway.core.endpoints import Endpoint
+
+OVERPROVISIONING_PERCENT: Final = 1_000_000
+"""So high that priority 0 takes every call while it has one healthy pod."""
+
+
+def build_load_assignment(
+    cluster: str, endpoints: Iterable[Endpoint], *, http: bool, hold_socket: str | None
+) -> endpoint_pb2.ClusterLoadAssignment:
+    """The assignment of one cluster; `hold_socket` None leaves the hold listener out (a cluster of pods only)."""
+    assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster)
+    pods = assignment.endpoints.add(priority=0)
+    for endpoint in endpoints:
+        address = pods.lb_endpoints.add().endpoint.address.socket_address
+        address.address = endpoint.address
+        address.port_value = endpoint.http_port if http else endpoint.grpc_port
+    if hold_socket is not None:
+        assignment.endpoints.add(priority=1).lb_endpoints.add().endpoint.address.pipe.path = hold_socket
+        assignment.policy.overprovisioning_factor.value = OVERPROVISIONING_PERCENT
+    return assignment

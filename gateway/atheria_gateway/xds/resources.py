@@ -1,0 +1,67 @@
+"""Envoy resources of the data plane, by type and name; built anew at each change, compared by their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf import any_pb2
+
+from atheria_gateway.core.endpoints import Endpoint
+from atheria_gateway.core.routing import DataPlane
+from atheria_gateway.xds.cluster_names import ROUTE_CONFIG, pods_cluster, serving_cluster
+from atheria_gateway.xds.clusters import build_cluster
+from atheria_gateway.xds.load_assignments import build_load_assignment
+from atheria_gateway.xds.routes import build_route_configuration
+
+_PREFIX: Final = "type.googleapis.com/"
+CDS: Final = _PREFIX + "envoy.config.cluster.v3.Cluster"
+EDS: Final = _PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+RDS: Final = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that Envoy is to know, packed: resources by name for each type, and each EDS name's pods."""
+
+    clusters: Mapping[str, any_pb2.Any]
+    assignments: Mapping[str, any_pb2.Any]
+    routes: any_pb2.Any
+    endpoints: Mapping[str, frozenset[Endpoint]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyOptions:
+    """What the resources depend on besides the models."""
+
+    hold_socket: str
+    """Path of the unix socket on which the hold listener listens."""
+    not_started_token: str
+    """Secret value of HEADER_NOT_STARTED: no pod knows it, so none can have a call played again."""
+
+
+def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
+    """All resources for the present models and pods."""
+    clusters: dict[str, any_pb2.Any] = {}
+    assignments: dict[str, any_pb2.Any] = {}
+    endpoints: dict[str, frozenset[Endpoint]] = {}
+    for model in plane.routing.models:
+        ready = plane.endpoints.get(model, ())
+        for http in (False, True):
+            for name, hold in (
+                (serving_cluster(model, http=http), options.hold_socket),
+                (pods_cluster(model, http=http), None),
+            ):
+                clusters[name] = packed(build_cluster(name, http=http))
+                assignments[name] = packed(build_load_assignment(name, ready, http=http, hold_socket=hold))
+                endpoints[name] = frozenset(ready)
+    routes = packed(build_route_configuration(ROUTE_CONFIG, plane.routing, options.not_started_token))
+    return Snapshot(clusters=clusters, assignments=assignments, routes=routes, endpoints=endpoints)
+
+
+def packed(message: Any) -> any_pb2.Any:
+    """A message in an Any, with deterministic bytes so that equal resources compare equal."""
+    wrapper = any_pb2.Any()
+    wrapper.Pack(message, deterministic=True)
+    return wrapper
