@@ -13,10 +13,12 @@ help: ## list the targets
 .PHONY: setup
 setup: ## prepare everything the other targets need (uv, .venv, system packages)
 	@tools/setup.sh
+	$(BIN)/atheria-local prerequisites --install
 
 .PHONY: demo
 demo: setup ## bring a cluster up, install Atheria, serve a model, scale it to zero and wake it (CONTEXT=name: on your own cluster)
 	@if [ -z "$(CONTEXT)" ] && [ -z "$${KUBECONFIG:-}" ]; then
+	  $(BIN)/atheria-local build
 	  $(BIN)/atheria-local up
 	  $(BIN)/atheria-local images
 	  exec $(BIN)/atheria demo --local
@@ -57,6 +59,7 @@ generate: ## regenerate gRPC stubs and CRDs
 lock: ## resolve the dependencies again into requirements/
 	@compile="$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q"
 	$$compile requirements/bootstrap.in -o requirements/bootstrap.txt
+	$$compile requirements/go.in -o requirements/go.txt
 	$$compile --all-extras pyproject.toml -o requirements/all.txt
 	for group in operator gateway server torch cli; do
 	  $$compile --extra $$group -c requirements/all.txt pyproject.toml -o requirements/$$group.txt

@@ -1,0 +1,94 @@
+"""`atheria-local`: build, start, look at and remove the local cluster. Called by the Makefile and the end-to-end tests."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from atheria_local import cluster, gpus, images, prerequisites, programs
+from atheria_local.errors import LocalError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="atheria-local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("down", "stop the cluster and leave nothing"),
+        ("status", "show what runs; exit status 0 when all is up"),
+        ("images", "build our images and load them into the cluster"),
+        ("programs", "build etcd, Kubernetes, CoreDNS and Helm into the cache"),
+        ("build", "build programs and images side by side, without starting anything"),
+    ):
+        commands.add_parser(name, help=text)
+    up = commands.add_parser("up", help="start the cluster; does nothing when it is up")
+    up.add_argument(
+        "--gpus",
+        action="append",
+        default=[],
+        metavar="PROFILE=N",
+        help=f"pretend N devices of a profile for scheduling: {', '.join(gpus.PRODUCTS)}",
+    )
+    check = commands.add_parser("prerequisites", help="check this machine")
+    check.add_argument("--install", action="store_true", help="install missing Debian packages first")
+    return parser
+
+
+def _build_all() -> None:
+    """Programs are bound by the processor, images by the network: side by side they take less than in turn."""
+    needs_build = not all(build.is_done() for build in programs.ALL)
+    prerequisites.check_machine(first_build=needs_build)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for outcome in [pool.submit(programs.ensure, *programs.ALL), pool.submit(images.build)]:
+            outcome.result()
+    programs.install_for_people()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "up":
+            cluster.up([gpus.parse(text) for text in arguments.gpus])
+        case "down":
+            cluster.down()
+        case "status":
+            return 0 if cluster.status() else 1
+        case "images":
+            prerequisites.check_machine(first_build=False)
+            images.build()
+            images.load()
+        case "programs":
+            programs.ensure(*programs.ALL)
+            programs.install_for_people()
+        case "build":
+            _build_all()
+        case "prerequisites":
+            _prerequisites(install=arguments.install)
+    return 0
+
+
+def _prerequisites(*, install: bool) -> None:
+    # Elsewhere the tests without a node and the demo on one's own cluster still work: said when the cluster is asked for.
+    reason = prerequisites.why_not_here()
+    if reason:
+        print(f"note: {reason}")
+    elif install:
+        prerequisites.install_packages()
+    else:
+        prerequisites.check_machine(first_build=False)
+
+
+def main() -> int:
+    """Console script; one line on stderr for each foreseen error."""
+    arguments = _parser().parse_args()
+    try:
+        return _run(arguments)
+    except LocalError as error:
+        print(f"atheria-local: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("atheria-local: interrupted; the next run cleans up", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

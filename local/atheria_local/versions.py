@@ -1,0 +1,13 @@
+"""What the local cluster is built from. The Go modules beside this package pin the same versions with hashes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KUBERNETES: Final = "1.35.4"
+COREDNS: Final = "1.14.0"
+HELM: Final = "4.3.1"
+DEBIAN_SUITE: Final = "trixie"
+"""Base of the images (the Dockerfile's default base is the same suite)."""
+GO_MINIMUM: Final = (1, 26)
+"""Helm's module asks for it."""
