@@ -13,6 +13,7 @@ import tritonclient.grpc as triton
 from atheria_cli.demo.cluster import Cluster, wait_for
 from atheria_cli.demo.show import conditions
 from atheria_contract import names
+from atheria_server.models.qca.initial import initial_state
 
 NAMESPACE = "e2e"
 GATEWAY = f"127.0.0.1:{names.PORT_GRPC}"
@@ -94,6 +95,11 @@ def wait_no_pods(cluster: Cluster, name: str, timeout_seconds: float = 90) -> No
         timeout_seconds=timeout_seconds,
         describe=lambda: str(live_pods(cluster, name)),
     )
+
+
+def ripple(seed: int, size: int, rows: int = 1) -> npt.NDArray[np.float32]:
+    """States [rows, 16, size, size] of consecutive seeds, made as the model makes them."""
+    return np.asarray(initial_state("vacuum_ripple", range(seed, seed + rows), 8, size, size).numpy())
 
 
 def headers(name: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from atheria_server.models.qca.initial import vacuum_ripple
 from tests.e2e.model import (
     GATEWAY,
     NAMESPACE,
@@ -23,6 +22,7 @@ from tests.e2e.model import (
     infer,
     live_pods,
     manifest,
+    ripple,
     wait_condition,
 )
 from tritonclient.utils import InferenceServerException
@@ -53,10 +53,6 @@ def client() -> Iterator[triton.InferenceServerClient]:
     found.close()
 
 
-def ripple(size: int = 16, rows: int = 1) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.asarray(vacuum_ripple(rows, 8, size, size, seed=3), np.float32)
-
-
 def test_health_and_metadata_are_answered(warm: str, client: triton.InferenceServerClient) -> None:
     assert client.is_server_live(headers=headers(warm))
     assert client.is_server_ready(headers=headers(warm))
@@ -76,7 +72,7 @@ def test_a_burst_of_64_calls_is_computed_in_batches(cluster: Cluster, warm: str)
 
     before = counters()
     client = ModelClient(GATEWAY, warm, NAMESPACE)
-    answers = client.burst(ripple(), calls=64, steps=8)
+    answers = client.burst(ripple(3, 16), calls=64, steps=8)
     client.close()
     after = counters()
     assert len(answers) == 64
@@ -146,7 +142,7 @@ def test_a_wrong_call_is_refused_clearly_and_the_next_call_works(
     change: dict[str, Any],
     words: str,
 ) -> None:
-    state = ripple()
+    state = ripple(3, 16)
     request = oip.ModelInferRequest(model_name=change.get("model", warm))
     tensor = request.inputs.add(name="state", datatype=change.get("datatype", "FP32"))
     tensor.shape.extend(change.get("shape", state.shape))

@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from atheria_server.models.qca.initial import vacuum_ripple
-from atheria_server.models.qca.reference import evolve, fidelity
 from tests.e2e.model import (
     GATEWAY,
     NAMESPACE,
@@ -20,12 +18,15 @@ from tests.e2e.model import (
     infer,
     live_pods,
     manifest,
+    ripple,
     wait_condition,
     wait_no_pods,
 )
 
 from atheria_cli.demo.cluster import Cluster, wait_for
-from atheria_server.models.qca.laws import build_law
+from atheria_server.models.qca.reference import evolve, fidelity
+from atheria_server.models.qca.settings import QcaSettings
+from atheria_server.models.qca.weights import load_law
 
 CALLS = 200
 FLIPS = 5
@@ -44,8 +45,8 @@ def external(cluster: Cluster) -> Iterator[str]:
 
 
 def test_200_calls_over_five_flips_1_0_1_all_answer_the_right_state(cluster: Cluster, external: str) -> None:
-    law = build_law("nca", {})
-    states = [np.asarray(vacuum_ripple(1, 8, 32, 32, seed=seed), np.float32) for seed in range(8)]
+    law = load_law(QcaSettings())
+    states = [ripple(seed, 32) for seed in range(8)]
     expected = [evolve(state, law, STEPS) for state in states]
     client = triton.InferenceServerClient(GATEWAY)
     stop_flipping = threading.Event()
@@ -102,7 +103,7 @@ def test_an_idle_model_goes_to_zero_by_itself_and_the_next_call_wakes_it(cluster
     )
     try:
         client = triton.InferenceServerClient(GATEWAY)
-        state = np.asarray(vacuum_ripple(1, 8, 16, 16, seed=1), np.float32)
+        state = ripple(1, 16)
         wait_condition(cluster, name, "Ready", status="True")
         first = infer(client, name, state)
         wait_condition(cluster, name, "Ready", status="True", reason="ScaledToZero")

@@ -62,11 +62,13 @@ def run_demo(options: DemoOptions) -> None:
 
 def install(cluster: Cluster, options: DemoOptions) -> None:
     """Install or upgrade the chart and wait until operator and gateway are ready."""
-    files = [options.repository / "charts" / "atheria" / "values-local.yaml"] if options.local else []
+    chart = options.repository / "charts" / "atheria"
+    # The second file has the tags of the images that `atheria-local images` loaded.
+    files = [chart / "values-local.yaml", options.repository / ".local" / "images.yaml"] if options.local else []
     arguments = [item for file in (*files, *options.values) for item in ("-f", str(file))]
     with step("helm upgrade --install atheria") as notes:
         cluster.helm(
-            "upgrade", "--install", "atheria", str(options.repository / "charts" / "atheria"),
+            "upgrade", "--install", "atheria", str(chart),
             "--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "5m", *arguments,
         )  # fmt: skip
         notes.append(f"operator and gateway in namespace {SYSTEM_NAMESPACE}")

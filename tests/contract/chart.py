@@ -1,0 +1,82 @@
+"""Finds Helm and renders the chart, for the contract tests of the chart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "atheria"
+SYSTEM_NAMESPACE = "atheria-system"
+Object = dict[str, Any]
+
+
+@cache
+def _helm() -> str | None:
+    cached = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "atheria"
+    candidates = [
+        ROOT / ".local" / "bin" / "helm",
+        *sorted(cached.glob("**/bin/helm")),
+        *sorted(cached.glob("*/helm")),
+    ]
+    for candidate in candidates:
+        if os.access(candidate, os.X_OK):
+            return str(candidate)
+    return shutil.which("helm")
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run helm and return its outcome; skips the test, with the reason, where helm is not installed."""
+    program = _helm()
+    if program is None:
+        pytest.skip(
+            "helm was found neither in .local/bin nor in the cache nor in PATH: run `make demo` once, or install it"
+        )
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@cache
+def _rendered(arguments: tuple[str, ...]) -> str:
+    outcome = helm("template", "atheria", str(CHART), "--namespace", SYSTEM_NAMESPACE, *arguments)
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stdout
+
+
+def render(*arguments: str) -> list[Object]:
+    """All objects of the release `atheria`, hooks included; `arguments` go to `helm template`."""
+    return [document for document in yaml.safe_load_all(_rendered(arguments)) if document]
+
+
+def refused(*arguments: str) -> str:
+    """The error that `helm template` ends with; fails when it ends well."""
+    outcome = helm("template", "atheria", str(CHART), *arguments)
+    assert outcome.returncode != 0, f"helm accepted {arguments}"
+    return outcome.stderr
+
+
+def one(objects: list[Object], kind: str, name: str) -> Object:
+    """The object of that kind and name."""
+    found = [item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name]
+    assert len(found) == 1, f"{len(found)} objects {kind}/{name}"
+    return found[0]
+
+
+def pod_specs(objects: list[Object]) -> dict[str, Object]:
+    """The pod specification of every workload, by `Kind/name`."""
+    return {
+        f"{item['kind']}/{item['metadata']['name']}": item["spec"]["template"]["spec"]
+        for item in objects
+        if item["kind"] in ("Deployment", "Job")
+    }
+
+
+def containers(pod: Object) -> list[Object]:
+    """Init containers and containers."""
+    return [*pod.get("initContainers", []), *pod["containers"]]

@@ -1,0 +1,36 @@
+"""The control plane that the other integration tests stand on."""
+
+import json
+import subprocess
+
+from atheria_local.control_plane import ControlPlane
+
+
+def test_an_object_is_kept_collected_with_its_owner_and_nothing_is_left_behind() -> None:
+    with ControlPlane(controllers=True) as plane:
+        folder = plane.kubeconfig.parent
+
+        def kubectl(*arguments: str, stdin: str = "") -> str:
+            done = subprocess.run(
+                [*plane.kubectl, *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            return done.stdout
+
+        kubectl("create", "configmap", "owner")
+        owner = json.loads(kubectl("get", "configmap", "owner", "-o", "json"))["metadata"]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}
+        child = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "child", "ownerReferences": [reference]},
+        }
+        kubectl("create", "-f", "-", stdin=json.dumps(child))
+        kubectl("delete", "configmap", "owner")
+        kubectl("wait", "--for=delete", "configmap/child", "--timeout=30s")
+        assert "v1.35" in json.loads(kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
+    assert not folder.exists()
