@@ -36,6 +36,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build_all() -> None:
     """Programs are bound by the processor, images by the network: side by side they take less than in turn."""
+    if reason := prerequisites.why_not_here():
+        print(f"note: only the programs are built, no images: {reason}")
+        programs.ensure(*programs.ALL)
+        programs.install_for_people()
+        return
     needs_build = not all(build.is_done() for build in programs.ALL)
     prerequisites.check_machine(first_build=needs_build)
     with ThreadPoolExecutor(max_workers=2) as pool:

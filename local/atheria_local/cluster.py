@@ -66,12 +66,12 @@ def up(pretended_gpus: Sequence[tuple[str, int]] = ()) -> None:
 
 def down() -> None:
     """Stop everything and leave nothing; says so when there is nothing."""
+    if not _remains():
+        say("nothing to remove: no local cluster here")
+        return
     if reason := prerequisites.why_not_here():
         raise LocalError(reason)
     with _locked():
-        if not _remains():
-            say("nothing to remove: no local cluster here")
-            return
         _refuse_foreign()
         with step("stop the local cluster"):
             _stop()
