@@ -52,6 +52,12 @@ PORT_METRICS: Final = 9090
 
 HEADER_MODEL: Final = "atheria-model"
 """Request header `namespace/name` that picks a model at the gateway."""
+HEADER_REFUSED: Final = "atheria-refused"
+"""On a server's refusal of a call that it has not begun (value REFUSED_DRAINING): the gateway sends the call elsewhere.
+
+For gRPC it is metadata of an answer without messages (trailers only), for REST a header of the 503.
+"""
+REFUSED_DRAINING: Final = "draining"
 
 CONTAINER_MODEL: Final = "model"
 CONFIG_DIRECTORY: Final = "/etc/atheria"
@@ -82,6 +88,9 @@ METRIC_RECONCILE_ERRORS: Final = "atheria_operator_reconcile_errors_total"
 METRIC_DESIRED_REPLICAS: Final = "atheria_model_desired_replicas"
 METRIC_READY_REPLICAS: Final = "atheria_model_ready_replicas"
 METRIC_SCALE_EVENTS: Final = "atheria_scale_events_total"
+
+BUILTIN_MODELS: Final = ("qca", "echo")
+"""Names that `builtin://NAME` may have; the operator refuses others, the server has a model for each."""
 
 
 def model_key(namespace: str, name: str) -> str:

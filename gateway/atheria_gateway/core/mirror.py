@@ -38,9 +38,9 @@ def gateway_slice_name(model_name: str) -> str:
 
 
 def gateway_slice(model: Model, pods: Iterable[GatewayPod]) -> dict[str, Any] | None:
-    """The EndpointSlice to apply for a model; None while no gateway pod is known (what is there then stays)."""
+    """The EndpointSlice to apply for a model; None when what is there stays: no pod is known, or the model is going."""
     ordered = sorted(set(pods))[:MAX_ADDRESSES]
-    if not ordered:
+    if not ordered or model.is_leaving:
         return None
     metadata: dict[str, Any] = {
         "name": gateway_slice_name(model.key.name),

@@ -43,6 +43,8 @@ class Model:
     phase: str = ""
     reason: str = ""
     """The sentence of the Ready condition, for a caller whose hold ends without a pod."""
+    is_leaving: bool = False
+    """Deleted, but still kept by a finalizer: it is neither woken nor given a slice again."""
 
 
 def model_from_object(body: Mapping[str, Any]) -> Model:
@@ -63,4 +65,5 @@ def model_from_object(body: Mapping[str, Any]) -> Model:
         queue_limit=int(concurrency.get("maxQueueDepth") or DEFAULT_QUEUE_LIMIT),
         phase=str(status.get("phase") or ""),
         reason=reason,
+        is_leaving=bool(metadata.get("deletionTimestamp")),
     )

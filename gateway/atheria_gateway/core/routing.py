@@ -34,9 +34,9 @@ class DataPlane:
 
 
 def authorities_of(model: ModelKey) -> tuple[str, ...]:
-    """The host names, without a port, that mean this model."""
+    """The host names, without a port, that mean this model; the last fits every cluster domain (cluster.local)."""
     short = f"{model.name}.{model.namespace}"
-    return (short, f"{short}.svc", f"{short}.svc.cluster.local")
+    return (short, f"{short}.svc", f"{short}.svc.*")
 
 
 def routing_table(models: Iterable[ModelKey]) -> RoutingTable:

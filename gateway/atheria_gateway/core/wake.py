@@ -28,7 +28,7 @@ class Wake:
 
 def decide_wake(model: Model, seen: WakeObservation, retry_interval_s: float) -> Wake | None:
     """Wake a model that has held calls and no ready pod: at once, then again each `retry_interval_s` seconds."""
-    if seen.held <= 0 or seen.ready_pods > 0:
+    if model.is_leaving or seen.held <= 0 or seen.ready_pods > 0:
         return None
     if seen.seconds_since_last_wake is not None and seen.seconds_since_last_wake < retry_interval_s:
         return None

@@ -16,6 +16,7 @@ from atheria_gateway.core.hold import Denial, HoldQueue, Refusal, hold_timeout
 from atheria_gateway.core.mirror import content_of, gateway_slice, gateway_slice_name
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.release import ReleaseAction, ReleaseObservation, release_action
+from atheria_gateway.core.routing import DataPlane
 from atheria_gateway.core.wake import WakeObservation, decide_wake
 from atheria_gateway.runtime.measures import Measures
 from atheria_gateway.runtime.ports import (
@@ -66,16 +67,19 @@ class Activator:
         self.world = World()
         self.holds = HoldQueue(total_limit=settings.hold_limit)
         self.snapshot: Snapshot | None = None
+        self._plane: DataPlane | None = None
         self.draining = False
         self.snapshot_changed = Pulse()
         self._release = Pulse()
         self._wake = Pulse()
         self._report = Pulse()
         self._mirror = Pulse()
+        self._left = Pulse()
         self._stream: AdsStream | None = None
         self._woken_at_s: dict[ModelKey, float] = {}
         self._counters: Mapping[ModelKey, EnvoyCounters] = {}
         self._counters_at_s = float("-inf")
+        self._envoy_answers = False
 
     async def run(self) -> None:
         """Run all loops until cancelled; the first failure of one ends all and is raised."""
@@ -88,8 +92,8 @@ class Activator:
 
     @property
     def is_ready(self) -> bool:
-        """Whether Envoy may be trusted to this process: the cluster has been listed."""
-        return self.snapshot is not None and not self.draining
+        """Whether this gateway may take calls: the cluster is listed, and Envoy has acknowledged the routes."""
+        return self._stream is not None and self._stream.is_routed and not self.draining
 
     # --- Envoy's side ---------------------------------------------------------------------------------------------
 
@@ -128,6 +132,7 @@ class Activator:
             return denial
         finally:
             self.holds.leave(ticket)
+            self._left.send()
             if self.holds.held(key) == 0:
                 self._woken_at_s.pop(key, None)
                 self._report.send()
@@ -177,8 +182,11 @@ class Activator:
                 self._publish()
 
     def _publish(self) -> None:
-        self.snapshot = build_snapshot(self.world.data_plane(), self._options)
-        self.snapshot_changed.send()
+        plane = self.world.data_plane()
+        if plane != self._plane:
+            self._plane = plane
+            self.snapshot = build_snapshot(plane, self._options)
+            self.snapshot_changed.send()
         self._release.send()
         self._wake.send()
 
@@ -256,9 +264,12 @@ class Activator:
             async with asyncio.timeout(1.0):
                 self._counters = await self._envoy.counters()
         except (OSError, TimeoutError) as error:
-            _LOG.warning("Envoy's admin interface does not answer: %s", error)
+            if self._envoy_answers:
+                _LOG.warning("Envoy's admin interface does not answer: %s", error)
+            self._envoy_answers = False
         else:
             self._counters_at_s = time.monotonic()
+            self._envoy_answers = True
 
     def _offer(self) -> None:
         now_s = time.monotonic()
@@ -280,6 +291,6 @@ class Activator:
         except (OSError, TimeoutError) as error:
             _LOG.warning("could not fail Envoy's health check: %s", error)
         end_s = time.monotonic() + self._settings.drain_s
-        while self.holds.total and time.monotonic() < end_s:
-            await asyncio.sleep(0.1)
+        while self.holds.total and await self._left.wait_until(end_s):
+            pass
         _LOG.info("drained with %d held calls left", self.holds.total)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import grpc
+from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
 from google.rpc import status_pb2
 
@@ -59,11 +61,11 @@ def _denied(denial: Denial, *, is_grpc: bool) -> Any:
     answer = external_auth_pb2.CheckResponse(status=status_pb2.Status(code=code, message=denial.message))
     denied = answer.denied_response
     denied.status.code = _HTTP_STATUS[denial.refusal]
-    denied.body = denial.message
-    if is_grpc:
-        # Envoy derives the gRPC status from the HTTP one, which has no RESOURCE_EXHAUSTED or NOT_FOUND.
-        option = denied.headers.add()
-        option.header.key = "grpc-status"
-        option.header.value = str(code)
-        option.append_action = 2
+    # Envoy derives a gRPC call's message from the body, and its status from the HTTP one, which knows fewer.
+    denied.body = denial.message if is_grpc else json.dumps({"error": denial.message})
+    option = denied.headers.add()
+    option.header.key, option.header.value = (
+        ("grpc-status", str(code)) if is_grpc else ("content-type", "application/json")
+    )
+    option.append_action = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
     return answer

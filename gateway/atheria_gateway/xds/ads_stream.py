@@ -23,6 +23,8 @@ class AdsStream:
 
     snapshot: Snapshot | None = None
     acknowledged: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
+    is_routed: bool = False
+    """Whether Envoy has acknowledged routes, and with them the clusters and pods that they name."""
     rejections: list[str] = field(default_factory=list)
     """Messages of NACKs, for the log; the caller empties it."""
     _subscribed: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class AdsStream:
             self.rejections.append(f"{request.type_url.rsplit('.', 1)[-1]}: {request.error_detail.message}")
             return
         self.acknowledged.update(waiting[1])
+        if request.type_url == RDS:
+            self.is_routed = True
 
     def _due(self) -> list[Any]:
         if self.snapshot is None:

@@ -13,7 +13,12 @@ from atheria_gateway.xds.cluster_names import (
     HOLD_LISTENER,
     ROUTE_CONFIG,
 )
-from atheria_gateway.xds.clusters import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, UNBOUNDED
+from atheria_gateway.xds.clusters import (
+    CALLER_WINDOW_BYTES,
+    CONNECTION_WINDOW_BYTES,
+    POD_WINDOW_BYTES,
+    UNBOUNDED,
+)
 
 _TYPE: Final = "type.googleapis.com/envoy."
 _HCM: Final = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -23,6 +28,12 @@ _ROUTER: Final = {
         "@type": _TYPE + "extensions.filters.http.router.v3.Router",
         "suppress_envoy_headers": True,
     },
+}
+_BY_ADS: Final = {
+    "ads": {},
+    "resource_api_version": "V3",
+    # Without a limit: the ports open when the first routes are in, so a call never meets a gateway that knows no model.
+    "initial_fetch_timeout": "0s",
 }
 LONGEST_HOLD: Final = "3600s"
 """Envoy makes the retry policy's max_interval the time limit of one check: it must exceed any hold."""
@@ -68,10 +79,20 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
             "ads_config": {
                 "api_type": "GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": ACTIVATOR_CLUSTER}}],
+                "grpc_services": [
+                    {
+                        "envoy_grpc": {
+                            "cluster_name": ACTIVATOR_CLUSTER,
+                            # A restarted activator is found within a second; Envoy's own back-off grows to 30 s.
+                            "retry_policy": {
+                                "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}
+                            },
+                        }
+                    }
+                ],
                 "set_node_on_first_message_only": True,
             },
-            "cds_config": {"ads": {}, "resource_api_version": "V3"},
+            "cds_config": _BY_ADS,
         },
         "static_resources": {
             "listeners": [
@@ -84,19 +105,21 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
     }
 
 
-def _http2() -> dict[str, Any]:
+def _http2(window_bytes: int) -> dict[str, Any]:
     return {
-        "initial_stream_window_size": STREAM_WINDOW_BYTES,
+        "initial_stream_window_size": window_bytes,
         "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
         "max_concurrent_streams": 100_000,
     }
 
 
-def _listener(name: str, address: dict[str, Any], manager: dict[str, Any]) -> dict[str, Any]:
+def _listener(
+    name: str, address: dict[str, Any], manager: dict[str, Any], window_bytes: int
+) -> dict[str, Any]:
     return {
         "name": name,
         "address": address,
-        "per_connection_buffer_limit_bytes": STREAM_WINDOW_BYTES,
+        "per_connection_buffer_limit_bytes": window_bytes,
         "filter_chains": [
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
@@ -121,18 +144,22 @@ def _data_listener(name: str, options: BootstrapOptions, port: int) -> dict[str,
         "request_timeout": "0s",
         "use_remote_address": True,
         "strip_any_host_port": True,
+        "strip_trailing_host_dot": True,
         "normalize_path": True,
         "server_name": "atheria-gateway",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http2_protocol_options": {**_http2(), "connection_keepalive": {"interval": "30s", "timeout": "10s"}},
+        "http2_protocol_options": {
+            **_http2(CALLER_WINDOW_BYTES),
+            "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+        },
         "rds": {
             "route_config_name": ROUTE_CONFIG,
-            "config_source": {"ads": {}, "resource_api_version": "V3"},
+            "config_source": _BY_ADS,
         },
         "http_filters": [health, _ROUTER],
     }
     address = {"socket_address": {"address": options.listen_address, "port_value": port}}
-    return _listener(name, address, manager)
+    return _listener(name, address, manager, CALLER_WINDOW_BYTES)
 
 
 def _hold_listener(options: BootstrapOptions) -> dict[str, Any]:
@@ -169,7 +196,7 @@ def _hold_listener(options: BootstrapOptions) -> dict[str, Any]:
         "stream_idle_timeout": "0s",
         "request_timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http2_protocol_options": _http2(),
+        "http2_protocol_options": _http2(POD_WINDOW_BYTES),
         "local_reply_config": {
             "mappers": [
                 {
@@ -189,7 +216,9 @@ def _hold_listener(options: BootstrapOptions) -> dict[str, Any]:
         },
         "http_filters": [check, _ROUTER],
     }
-    return _listener(HOLD_LISTENER, {"pipe": {"path": options.hold_socket, "mode": 0o600}}, manager)
+    return _listener(
+        HOLD_LISTENER, {"pipe": {"path": options.hold_socket, "mode": 0o600}}, manager, POD_WINDOW_BYTES
+    )
 
 
 def _activator_cluster(options: BootstrapOptions) -> dict[str, Any]:

@@ -9,9 +9,15 @@ from envoy.config.core.v3 import base_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-STREAM_WINDOW_BYTES: Final = 256 * 1024
-"""Bounds what Envoy keeps of one call's body when a pod or a hold does not read it."""
-CONNECTION_WINDOW_BYTES: Final = 16 * 1024 * 1024
+POD_WINDOW_BYTES: Final = 64 * 1024
+"""Between Envoy and pods, and to the hold: with CALLER_WINDOW_BYTES it bounds a held or stuck call to 0.9 MiB in Envoy."""
+CALLER_WINDOW_BYTES: Final = 256 * 1024
+"""Between callers and Envoy, where round trips are longer."""
+CONNECTION_WINDOW_BYTES: Final = 2**31 - 1
+"""The protocol's largest: a smaller one fills up with held bodies, which then stop warm calls on the same connection.
+
+What Envoy keeps is bounded by the stream window times the number of held calls.
+"""
 UNBOUNDED: Final = 1_000_000
 """For circuit breakers: the activator bounds held calls, the pods' queues bound the rest."""
 CONNECT_TIMEOUT_MS: Final = 1000
@@ -24,6 +30,8 @@ def build_cluster(name: str, *, http: bool) -> cluster_pb2.Cluster:
     )
     cluster.eds_cluster_config.eds_config.ads.SetInParent()
     cluster.eds_cluster_config.eds_config.resource_api_version = 2
+    # Without a limit: a cluster without its pods would send calls nowhere.
+    cluster.eds_cluster_config.eds_config.initial_fetch_timeout.FromSeconds(0)
     cluster.connect_timeout.FromMilliseconds(CONNECT_TIMEOUT_MS)
     # An emptied priority 0 must fall to the hold, never spread over hosts that are gone.
     cluster.common_lb_config.healthy_panic_threshold.value = 0.0
@@ -42,10 +50,10 @@ def build_cluster(name: str, *, http: bool) -> cluster_pb2.Cluster:
         options.explicit_http_config.http_protocol_options.SetInParent()
     else:
         http2 = options.explicit_http_config.http2_protocol_options
-        http2.initial_stream_window_size.value = STREAM_WINDOW_BYTES
+        http2.initial_stream_window_size.value = POD_WINDOW_BYTES
         http2.initial_connection_window_size.value = CONNECTION_WINDOW_BYTES
     cluster.typed_extension_protocol_options[_HTTP_OPTIONS].Pack(options)
-    cluster.per_connection_buffer_limit_bytes.value = STREAM_WINDOW_BYTES
+    cluster.per_connection_buffer_limit_bytes.value = POD_WINDOW_BYTES
     # A pod's connections are dropped when it leaves only after its calls: EDS removal drains.
     cluster.close_connections_on_host_health_failure = False
     return cluster

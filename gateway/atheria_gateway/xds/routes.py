@@ -23,7 +23,8 @@ from atheria_gateway.xds.cluster_names import (
 
 RETRY_BODY_BYTES: Final = 4 * 1024 * 1024
 """A call with a larger body is not tried again when its pod vanishes before it starts."""
-RETRIES: Final = 20
+RETRIES: Final = 60
+"""With the back-off below about 3 s: longer than Kubernetes takes to withdraw a pod that is ending."""
 GRPC_NOT_FOUND: Final = "5"
 HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 _OVERWRITE: Final = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -34,7 +35,9 @@ def build_route_configuration(name: str, table: RoutingTable, token: str) -> rou
     config = route_pb2.RouteConfiguration(name=name)
     # Nobody outside may pretend to be a hold, and no client sees what passes between the two listeners.
     config.request_headers_to_remove.append(HEADER_NOT_STARTED)
-    config.response_headers_to_remove.extend([HEADER_NOT_STARTED, HEADER_ATTEMPT, HEADER_TARGET])
+    config.response_headers_to_remove.extend(
+        [HEADER_NOT_STARTED, HEADER_ATTEMPT, HEADER_TARGET, names.HEADER_REFUSED]
+    )
     for model in table.models:
         host = _virtual_host(config, str(model), authorities_of(model), token)
         _model_routes(host, model, prefix="/")
@@ -65,6 +68,7 @@ def _virtual_host(config: Any, name: str, domains: tuple[str, ...], token: str) 
     retry.retry_back_off.base_interval.FromMilliseconds(5)
     retry.retry_back_off.max_interval.FromMilliseconds(100)
     retry.retriable_headers.add(name=HEADER_NOT_STARTED).string_match.exact = token
+    retry.retriable_headers.add(name=names.HEADER_REFUSED).string_match.exact = names.REFUSED_DRAINING
     retry.retry_priority.name = "envoy.retry_priorities.previous_priorities"
     retry.retry_priority.typed_config.Pack(
         previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=1)

@@ -1,0 +1,95 @@
+"""`atheria-gateway`: `run` (the activator, the default) and `bootstrap` (renders Envoy's configuration)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from atheria_contract import names
+from atheria_gateway.settings import Settings, settings_from
+from atheria_gateway.xds.bootstrap import BootstrapOptions, build_bootstrap
+
+_LOG = logging.getLogger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 done, 1 failed, 2 wrong settings."""
+    parser = argparse.ArgumentParser(prog="atheria-gateway", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    run = commands.add_parser("run", help="hold calls, serve ADS to Envoy, wake models (the default)")
+    run.add_argument(
+        "--kubeconfig", default=os.environ.get("KUBECONFIG"), help="outside a cluster: path of a kubeconfig"
+    )
+    bootstrap = commands.add_parser("bootstrap", help="write Envoy's bootstrap.yaml and the shared secret")
+    bootstrap.add_argument("--out", default="/etc/envoy", type=Path, help="folder for bootstrap.yaml")
+    bootstrap.add_argument("--listen-address", default="0.0.0.0", help="address of both ports")
+    bootstrap.add_argument("--grpc-port", default=names.PORT_GRPC, type=int)
+    bootstrap.add_argument("--http-port", default=names.PORT_HTTP, type=int)
+    chosen = parser.parse_args(arguments if arguments is not None else sys.argv[1:])
+    try:
+        settings = settings_from(os.environ)
+    except ValueError as error:
+        parser.exit(2, f"atheria-gateway: {error}\n")
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if chosen.command == "bootstrap":
+        write_bootstrap(
+            chosen.out,
+            settings,
+            listen_address=chosen.listen_address,
+            ports=(chosen.grpc_port, chosen.http_port),
+        )
+        return 0
+    kubeconfig = getattr(chosen, "kubeconfig", os.environ.get("KUBECONFIG"))
+    try:
+        asyncio.run(_run(settings, kubeconfig))
+    except OSError as error:
+        _LOG.error("the gateway cannot start: %s", error)
+        return 1
+    return 0
+
+
+def write_bootstrap(
+    out: Path, settings: Settings, *, listen_address: str = "0.0.0.0", ports: tuple[int, int] | None = None
+) -> Path:
+    """Write `out`/bootstrap.yaml and, once, the secret beside the sockets; returns the file. `ports` are (grpc, http)."""
+    token_file = Path(settings.token_file)
+    token_file.parent.mkdir(parents=True, exist_ok=True)
+    if not token_file.exists():
+        token_file.write_text(secrets.token_hex(16), encoding="utf-8")
+        token_file.chmod(0o600)
+    grpc_port, http_port = ports or (names.PORT_GRPC, names.PORT_HTTP)
+    options = BootstrapOptions(
+        node_id=settings.pod_name,
+        run_directory=settings.run_directory,
+        not_started_token=token_file.read_text(encoding="utf-8").strip(),
+        listen_address=listen_address,
+        grpc_port=grpc_port,
+        http_port=http_port,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "bootstrap.yaml"
+    file.write_text(json.dumps(build_bootstrap(options), indent=2) + "\n", encoding="utf-8")
+    _LOG.info("wrote %s", file)
+    return file
+
+
+async def _run(settings: Settings, kubeconfig: str | None) -> None:
+    # Imported here: `bootstrap` runs in every pod start and needs no Kubernetes client.
+    from atheria_gateway.adapters.kube import Kube, connect
+    from atheria_gateway.app import run
+
+    kube = Kube(await connect(kubeconfig), pod_namespace=settings.pod_namespace)
+    try:
+        await run(settings, kube)
+    finally:
+        await kube.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

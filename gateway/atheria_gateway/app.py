@@ -1,0 +1,91 @@
+"""Puts the activator together: services on the unix socket, loops, metrics, drain at a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import grpc
+from envoy.service.auth.v3 import external_auth_pb2_grpc
+from envoy.service.discovery.v3 import ads_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from atheria_gateway.adapters.demand import DemandSender
+from atheria_gateway.adapters.envoy_admin import EnvoyAdmin
+from atheria_gateway.adapters.metrics_http import serve_metrics
+from atheria_gateway.adapters.probe import TcpProbe
+from atheria_gateway.runtime.activator import Activator
+from atheria_gateway.runtime.ads_service import AdsService
+from atheria_gateway.runtime.check_service import CheckService
+from atheria_gateway.runtime.measures import Measures
+from atheria_gateway.runtime.ports import KubePort
+from atheria_gateway.settings import Settings
+from atheria_gateway.xds.resources import EnvoyOptions
+
+_LOG = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, kube: KubePort) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a failed loop is raised."""
+    token = _token(Path(settings.token_file))
+    envoy = EnvoyAdmin(settings.admin_socket)
+    demand = DemandSender(target=settings.demand_target, gateway=settings.pod_name)
+    measures = Measures()
+    activator = Activator(
+        settings=settings,
+        options=EnvoyOptions(hold_socket=settings.hold_socket, not_started_token=token),
+        kube=kube,
+        envoy=envoy,
+        probe=TcpProbe(),
+        demand=demand,
+        measures=measures,
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = await serve(activator, settings.activator_socket)
+    runner = await serve_metrics(
+        port=settings.metrics_port, registry=measures.registry, is_ready=lambda: activator.is_ready
+    )
+    _LOG.info("activator listens on %s", settings.activator_socket)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            loops = [tasks.create_task(activator.run()), tasks.create_task(demand.run())]
+            await stop.wait()
+            _LOG.info("stopping")
+            await activator.drain()
+            for loop in loops:
+                loop.cancel()
+    finally:
+        await server.stop(1.0)
+        await runner.cleanup()
+        await envoy.close()
+
+
+def _token(file: Path) -> str:
+    """The secret that Envoy's two listeners share; OSError with the command that makes it."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise OSError(f"{file} is not there: run `atheria-gateway bootstrap` first") from error
+
+
+async def serve(activator: Activator, socket: str) -> grpc.aio.Server:
+    """Start ADS, ext_authz and gRPC health on a unix socket; a socket left by a killed predecessor is replaced."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_concurrent_streams", 1_000_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+        ]
+    )
+    ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(AdsService(activator), server)
+    external_auth_pb2_grpc.add_AuthorizationServicer_to_server(CheckService(activator), server)
+    checks = health.aio.HealthServicer()
+    await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    Path(socket).unlink(missing_ok=True)  # noqa: ASYNC240 - once, before anything runs
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    return server

@@ -1,0 +1,319 @@
+"""A real Envoy, an activator over an in-memory Kubernetes, and gRPC backends that stand for pods."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+from aiohttp import web
+
+from atheria_contract import names
+from atheria_gateway.__main__ import write_bootstrap
+from atheria_gateway.adapters.envoy_admin import EnvoyAdmin
+from atheria_gateway.adapters.probe import TcpProbe
+from atheria_gateway.app import serve
+from atheria_gateway.core.demand import Demand
+from atheria_gateway.core.model import ModelKey
+from atheria_gateway.runtime.activator import Activator
+from atheria_gateway.runtime.measures import Measures
+from atheria_gateway.runtime.ports import Changed, Deleted, Listed, ScaleTarget, Watched, WatchEvent
+from atheria_gateway.settings import Settings
+from atheria_gateway.xds.resources import EnvoyOptions
+
+QCA = ModelKey(namespace="demo", name="qca")
+WAIT_S = 20.0
+MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+"""As the model server's."""
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+async def eventually(what: str, condition: Callable[[], bool], limit_s: float = WAIT_S) -> None:
+    """Wait until a condition holds, or fail with what was awaited."""
+    try:
+        async with asyncio.timeout(limit_s):
+            while not condition():  # noqa: ASYNC110 - other processes set no events
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"not within {limit_s:g} s: {what}") from None
+
+
+def model_object(key: ModelKey, *, replicas: int = 0, queue_limit: int = 512) -> dict[str, Any]:
+    """An AtheriaModel as the API server gives it."""
+    return {
+        "metadata": {"namespace": key.namespace, "name": key.name, "uid": f"uid-{key.name}"},
+        "spec": {"replicas": replicas, "concurrency": {"maxQueueDepth": queue_limit}},
+        "status": {"activeRevision": f"{key.name}-abc123", "phase": "ScaledToZero"},
+    }
+
+
+def slice_object(key: ModelKey, ports: tuple[int, int] | None) -> dict[str, Any]:
+    """The EndpointSlice of the model's pods: one pod on 127.0.0.1, or none."""
+    endpoints = [] if ports is None else [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
+    grpc_port, http_port = ports or (names.PORT_GRPC, names.PORT_HTTP)
+    return {
+        "metadata": {
+            "namespace": key.namespace,
+            "name": f"{key.name}-abc123-x",
+            "labels": {
+                names.LABEL_ROLE: names.ROLE_PODS,
+                names.LABEL_MODEL: key.name,
+                names.LABEL_REVISION: "abc123",
+            },
+        },
+        "endpoints": endpoints,
+        "ports": [{"name": "grpc", "port": grpc_port}, {"name": "http", "port": http_port}],
+    }
+
+
+class FakeKube:
+    """KubePort in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Watched, dict[tuple[str, str], dict[str, Any]]] = {
+            watched: {} for watched in Watched
+        }
+        self.patches: list[tuple[ScaleTarget, ModelKey]] = []
+        self.applied: list[Mapping[str, Any]] = []
+        self.on_scale: Callable[[ModelKey], None] = lambda _: None
+        self._queues: list[tuple[Watched, asyncio.Queue[WatchEvent]]] = []
+
+    async def follow(self, watched: Watched) -> AsyncIterator[WatchEvent]:
+        queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        self._queues.append((watched, queue))
+        yield Listed(objects=tuple(self.objects[watched].values()))
+        while True:
+            yield await queue.get()
+
+    async def scale_from_zero(self, target: ScaleTarget, key: ModelKey) -> bool:
+        self.patches.append((target, key))
+        if target is ScaleTarget.MODEL:
+            self.on_scale(key)
+        return True
+
+    async def apply_slice(self, body: Mapping[str, Any]) -> None:
+        self.applied.append(body)
+        self.put(Watched.SLICES, dict(body))
+
+    def put(self, watched: Watched, body: dict[str, Any]) -> None:
+        self.objects[watched][(body["metadata"]["namespace"], body["metadata"]["name"])] = body
+        self._send(watched, Changed(body=body))
+
+    def delete(self, watched: Watched, namespace: str, name: str) -> None:
+        self._send(watched, Deleted(body=self.objects[watched].pop((namespace, name))))
+
+    def set_pod(self, key: ModelKey, ports: tuple[int, int] | None) -> None:
+        self.put(Watched.SLICES, slice_object(key, ports))
+
+    def _send(self, watched: Watched, event: WatchEvent) -> None:
+        for kind, queue in self._queues:
+            if kind is watched:
+                queue.put_nowait(event)
+
+
+class Demands:
+    """DemandPort that keeps all reports."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[Demand, ...]] = []
+
+    def offer(self, demand: tuple[Demand, ...]) -> None:
+        self.reports.append(demand)
+
+
+class Pod:
+    """A backend with a gRPC echo service and a REST answer."""
+
+    def __init__(self, name: str = "pod", address: str = "127.0.0.1") -> None:
+        self.name = name
+        self.address = address
+        self.calls = 0
+        self.refusals = 0
+        self.is_draining = False
+        """Refuse calls as a server does between SIGTERM and its end."""
+        self.metadata: list[dict[str, Any]] = []
+        self.ports = (0, 0)
+        self._server: grpc.aio.Server | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> Pod:
+        async def unary(request: bytes, context: Any) -> bytes:
+            if self.is_draining:
+                self.refusals += 1
+                refused = ((names.HEADER_REFUSED, names.REFUSED_DRAINING),)
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "draining", refused)
+            self.calls += 1
+            self.metadata.append(dict(context.invocation_metadata()))
+            return request
+
+        async def bidi(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+            async for message in requests:
+                yield message
+
+        handler = grpc.method_handlers_generic_handler(
+            "t.S",
+            {
+                "Unary": grpc.unary_unary_rpc_method_handler(unary),
+                "Bidi": grpc.stream_stream_rpc_method_handler(bidi),
+            },
+        )
+        self._server = grpc.aio.server(
+            options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES)]
+        )
+        self._server.add_generic_rpc_handlers((handler,))
+        grpc_port = self._server.add_insecure_port(f"{self.address}:0")
+        await self._server.start()
+
+        async def rest(request: web.Request) -> web.StreamResponse:
+            if request.headers.get("upgrade", "").lower() == "websocket":
+                ws = web.WebSocketResponse()
+                await ws.prepare(request)
+                async for message in ws:
+                    await ws.send_str(message.data)
+                return ws
+            if self.is_draining:
+                self.refusals += 1
+                return web.json_response(
+                    {"error": "draining"}, status=503, headers={names.HEADER_REFUSED: names.REFUSED_DRAINING}
+                )
+            return web.json_response(
+                {"pod": self.name, "path": request.path, "bytes": len(await request.read())}
+            )
+
+        app = web.Application(client_max_size=MESSAGE_LIMIT_BYTES)
+        app.router.add_route("*", "/{tail:.*}", rest)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        http_port = free_port()
+        await web.TCPSite(self._runner, self.address, http_port).start()
+        self.ports = (grpc_port, http_port)
+        return self
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(0.5)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+
+class Gateway:
+    """One gateway: Envoy as a process, and an activator in this process or none."""
+
+    def __init__(self, directory: Path, **changes: Any) -> None:
+        self.directory = directory
+        self.settings = Settings(run_directory=str(directory), pod_namespace="atheria-system", **changes)
+        self.ports = (free_port(), free_port())
+        self.kube = FakeKube()
+        self.demands = Demands()
+        self.activator: Activator | None = None
+        self.kill_envoy: Callable[[], Awaitable[Any]]
+        self._cleanup: list[Callable[[], Awaitable[Any]]] = []
+
+    @property
+    def active(self) -> Activator:
+        assert self.activator is not None
+        return self.activator
+
+    def held(self, key: ModelKey = QCA) -> int:
+        return self.active.holds.held(key)
+
+    async def start_activator(self) -> None:
+        token = Path(self.settings.token_file).read_text(encoding="utf-8")  # noqa: ASYNC240 - small
+        envoy = EnvoyAdmin(self.settings.admin_socket)
+        self.activator = Activator(
+            settings=self.settings,
+            options=EnvoyOptions(hold_socket=self.settings.hold_socket, not_started_token=token),
+            kube=self.kube,
+            envoy=envoy,
+            probe=TcpProbe(),
+            demand=self.demands,
+            measures=Measures(),
+        )
+        server = await serve(self.activator, self.settings.activator_socket)
+        task = asyncio.create_task(self.activator.run())
+
+        async def stop() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await server.stop(0)
+            await envoy.close()
+
+        self._cleanup.append(stop)
+
+    async def start_envoy(self) -> None:
+        file = write_bootstrap(self.directory, self.settings, listen_address="127.0.0.1", ports=self.ports)
+        log = (self.directory / "envoy.log").open("wb")
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("envoy")),
+            *("-c", str(file), "--concurrency", "1", "-l", "warning", "--disable-hot-restart"),
+            stdout=log,
+            stderr=log,
+        )
+
+        async def stop() -> None:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            log.close()
+
+        self.kill_envoy = stop
+        self._cleanup.append(stop)
+
+    async def wait_until_routed(self) -> None:
+        """Until both data listeners are open, which is when the first routes are in."""
+
+        async def opened() -> bool:
+            for port in self.ports:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    return False
+                writer.close()
+            return True
+
+        async with asyncio.timeout(WAIT_S):
+            while not await opened():  # noqa: ASYNC110 - another process sets no event
+                await asyncio.sleep(0.02)
+
+    async def envoy_bytes(self) -> int:
+        """Bytes that Envoy has allocated."""
+        connector = aiohttp.UnixConnector(path=self.settings.admin_socket)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get("http://envoy/memory") as answer,
+        ):
+            return int((await answer.json())["allocated"])
+
+    def channel(self, authority: str | None = None) -> grpc.aio.Channel:
+        """A channel of its own to the gateway's gRPC port."""
+        options: list[tuple[str, Any]] = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", -1),
+        ]
+        if authority is not None:
+            options.append(("grpc.default_authority", authority))
+        return grpc.aio.insecure_channel(f"127.0.0.1:{self.ports[0]}", options=options)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.ports[1]}{path}"
+
+    async def stop(self) -> None:
+        for stop in reversed(self._cleanup):
+            await stop()
+
+
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -1,0 +1,52 @@
+"""Reading an AtheriaModel as the API server returns it."""
+
+from __future__ import annotations
+
+import pytest
+
+from atheria_gateway.core.model import DEFAULT_QUEUE_LIMIT, ModelKey, model_from_object
+
+
+def test_a_model_is_read_from_its_object() -> None:
+    model = model_from_object(
+        {
+            "metadata": {"namespace": "demo", "name": "qca", "uid": "u-1"},
+            "spec": {"replicas": 2, "concurrency": {"maxQueueDepth": 7}},
+            "status": {
+                "activeRevision": "qca-abc12345",
+                "phase": "Pending",
+                "conditions": [
+                    {"type": "Warm", "message": "cold"},
+                    {"type": "Ready", "message": "0/1 nodes are available: insufficient memory"},
+                ],
+            },
+        }
+    )
+    assert model.key == ModelKey(namespace="demo", name="qca")
+    assert (model.uid, model.requested_replicas, model.queue_limit) == ("u-1", 2, 7)
+    assert (model.active_revision, model.phase) == ("qca-abc12345", "Pending")
+    assert "insufficient memory" in model.reason
+    assert not model.is_leaving
+
+
+def test_a_model_without_spec_fields_and_status_has_the_defaults() -> None:
+    model = model_from_object({"metadata": {"namespace": "demo", "name": "qca"}})
+    assert (model.requested_replicas, model.active_revision) == (0, "")
+    assert model.queue_limit == DEFAULT_QUEUE_LIMIT
+
+
+def test_a_model_with_a_deletion_timestamp_is_leaving() -> None:
+    metadata = {"namespace": "demo", "name": "qca", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert model_from_object({"metadata": metadata}).is_leaving
+
+
+def test_a_key_is_printed_as_the_header_and_read_back() -> None:
+    key = ModelKey(namespace="demo", name="qca")
+    assert str(key) == "demo/qca"
+    assert ModelKey.parse("demo/qca") == key
+
+
+@pytest.mark.parametrize("text", ["", "qca", "/qca", "demo/", "a/b/c"])
+def test_a_key_that_is_not_namespace_and_name_is_refused_with_the_form_to_use(text: str) -> None:
+    with pytest.raises(ValueError, match="allowed is namespace/name"):
+        ModelKey.parse(text)
