@@ -5,5 +5,22 @@ cd "$(dirname "$0")/.."
 bin=.venv/bin
 stage() { printf '\n== %s (%s s so far)\n' "$1" "$SECONDS"; }
 
+stage "static checks: format, lint, types, import rules"
+$bin/ruff format --check .
+$bin/ruff check .
+$bin/mypy
+$bin/lint-imports
+
+stage "programs of the local cluster (built once, then cached)"
+$bin/atheria-local build
+
 stage "unit and contract tests"
 $bin/python -m pytest tests/unit tests/contract -q -n 2
+
+stage "integration tests: real API server, real Envoy, real server processes"
+$bin/python -m pytest tests/integration -q
+
+stage "end-to-end tests: the local cluster, the chart, our images"
+$bin/python -m pytest tests/e2e -q
+
+printf '\nall stages passed in %s s\n' "$SECONDS"

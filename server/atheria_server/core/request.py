@@ -21,6 +21,8 @@ class QueuedCall:
     arrived_at: float
     deadline_at: float | None = None
     """The caller no longer waits from then on; None = no deadline."""
+    streaming: bool = False
+    """Wants frames: never part of a batch, runs beside the batches in a slot of its own."""
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has passed."""

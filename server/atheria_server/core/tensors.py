@@ -42,7 +42,9 @@ def datatype_of(array: npt.NDArray[Any]) -> str:
         return BYTES
     name = _NAMES.get(array.dtype.newbyteorder("<"))
     if name is None:
-        raise TensorError(f"datatype {array.dtype} is not in the protocol; allowed: {', '.join(DTYPES)}, {BYTES}")
+        raise TensorError(
+            f"datatype {array.dtype} is not in the protocol; allowed: {', '.join(DTYPES)}, {BYTES}"
+        )
     return name
 
 
@@ -69,7 +71,9 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], raw: bytes | memo
     """A read-only view of `raw` (a copy for BYTES). Raises TensorError naming the tensor."""
     count = element_count(name, datatype, shape)
     if datatype == BYTES:
-        return np.array([*_split_bytes(name, bytes(raw), count), None], dtype=object)[:-1].reshape(tuple(shape))
+        return np.array([*_split_bytes(name, bytes(raw), count), None], dtype=object)[:-1].reshape(
+            tuple(shape)
+        )
     dtype = DTYPES[datatype]
     if len(raw) != count * dtype.itemsize:
         raise TensorError(
@@ -95,9 +99,7 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Sequence
 def element_count(name: str, datatype: str, shape: Sequence[int]) -> int:
     """Elements of the shape. Raises TensorError for an unknown datatype or a negative or huge dimension."""
     if datatype != BYTES and datatype not in DTYPES:
-        raise TensorError(
-            f"tensor {name!r} has datatype {datatype!r}; allowed: {', '.join(DTYPES)}, {BYTES}"
-        )
+        raise TensorError(f"tensor {name!r} has datatype {datatype!r}; allowed: {', '.join(DTYPES)}, {BYTES}")
     if any(n < 0 for n in shape):
         raise TensorError(f"tensor {name!r} has shape {list(shape)}; expected dimensions of 0 or more")
     count = math.prod(shape)

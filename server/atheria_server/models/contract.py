@@ -5,15 +5,16 @@ once at start. A LitAPI without them still works: `decode_request` gets `{name: 
 LitServe's order, and what `encode_response` returns becomes the outputs.
 
 Where the methods run
-    front process  `metadata`, `validate`, `warmup_calls`: no torch, fast, no state of `setup`. The class is built by
-                   `MyApi(parameters, digest=digest)` with those of the two that its `__init__` names: the mapping of
-                   `--set` / `spec.model.parameters`, and `sha256:<hex>` of the weights or "". The object is pickled
-                   to the worker and its module is imported by the front too: import torch only inside `setup`,
-                   `predict` and `stream` (a module of their own is the easy way).
-    worker process `setup(device)`, `predict(batch)`, `stream(batch)`.
+    front process  `metadata`, `validate`, `warmup_calls`: no torch, fast, no state of `setup`.
+    worker process `setup(device)`, `predict(batch)`, `stream_frames(batch)`.
+
+Both processes import the module and build the class by `MyApi(parameters, digest=digest)` with those of the two that
+its `__init__` names: the mapping of `--set` / `spec.model.parameters`, and `sha256:<hex>` of the weights or "". Import
+torch only inside `setup`, `predict` and `stream_frames` (a module of their own is the easy way), or every start pays
+for it twice.
 
 Arrays are numpy. Datatype BYTES is an object array of `bytes`; everything else is the numpy type of the same name.
-Arrays given to `predict` and `stream` may be read-only views of shared memory: copy before writing to them.
+Arrays given to `predict` and `stream_frames` are read-only views of shared memory: copy before writing to them.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class ValidCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Several calls as one, as `predict` gets it; or one call, as `stream` gets it."""
+    """Several calls as one, as `predict` gets it; or one call, as `stream_frames` gets it."""
 
     inputs: Arrays
     """As in ValidCall, concatenated: first dimension = `rows`."""
@@ -122,7 +123,7 @@ class DescribedModel(Protocol):
     def predict(self, batch: Batch) -> Arrays:
         """Worker: outputs by name, each with first dimension `batch.rows`, row i from input row i only."""
 
-    def stream(self, batch: Batch) -> Iterator[Frame]:
+    def stream_frames(self, batch: Batch) -> Iterator[Frame]:
         """Worker: frames of one call. The server may close the generator between frames (caller gone), and runs
         other batches between two frames."""
 
@@ -130,4 +131,3 @@ class DescribedModel(Protocol):
 def is_described(api: object) -> bool:
     """Whether `api` has all the methods of DescribedModel (their presence only)."""
     return isinstance(api, DescribedModel)
-

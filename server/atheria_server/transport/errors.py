@@ -1,57 +1,10 @@
-"""Every way a call can fail, with its gRPC status and HTTP status: one table for both transports and the engine."""
+"""The one place that turns a failed call into a status: a gRPC code with its name, and an HTTP status."""
 
 from __future__ import annotations
 
 from typing import Final
 
-
-class CallError(Exception):
-    """A call that gets no result. `code` is a key of STATUS; the text goes to the caller."""
-
-    code = "INTERNAL"
-
-
-class InvalidCallError(CallError):
-    """The caller's fault."""
-
-    code = "INVALID_ARGUMENT"
-
-
-class UnknownModelError(CallError):
-    """No such model or version here."""
-
-    code = "NOT_FOUND"
-
-
-class FullError(CallError):
-    """The queue is at its bound; trying again later may help."""
-
-    code = "RESOURCE_EXHAUSTED"
-
-
-class ExpiredError(CallError):
-    """The deadline passed before the result."""
-
-    code = "DEADLINE_EXCEEDED"
-
-
-class UnavailableError(CallError):
-    """Not ready, draining, or the worker died; another pod may do."""
-
-    code = "UNAVAILABLE"
-
-
-class FailedError(CallError):
-    """The model raised."""
-
-    code = "INTERNAL"
-
-
-class UnsupportedError(CallError):
-    """The model cannot do this, e.g. stream."""
-
-    code = "UNIMPLEMENTED"
-
+from atheria_server.core.errors import CallError, TooLargeError
 
 HTTP_STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -62,9 +15,16 @@ HTTP_STATUS: Final = {
     "UNIMPLEMENTED": 501,
     "INTERNAL": 500,
 }
-BY_CODE: Final[dict[str, type[CallError]]] = {
-    kind.code: kind
-    for kind in (
-        InvalidCallError, UnknownModelError, FullError, ExpiredError, UnavailableError, UnsupportedError, FailedError
-    )
-}
+
+RETRY_AFTER_SECONDS: Final = 1
+"""Told to callers of a full or draining server, by `retry-after` in HTTP and `retry-after-ms` in gRPC."""
+
+
+def http_status(error: CallError) -> int:
+    """E.g. 429 for a full queue, 413 for a body that will never fit."""
+    return 413 if isinstance(error, TooLargeError) else HTTP_STATUS[error.code]
+
+
+def may_retry(error: CallError) -> bool:
+    """Whether the same call may succeed a little later."""
+    return error.code in ("RESOURCE_EXHAUSTED", "UNAVAILABLE") and not isinstance(error, TooLargeError)

@@ -1,0 +1,28 @@
+"""`atheria-operator`: environment to settings to `app.run`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from atheria_operator.app import configure_logging, run
+from atheria_operator.settings import SettingsError, read_settings
+
+EXIT_USAGE = 2
+
+
+def main() -> int:
+    """Exit status 0 after SIGTERM, 2 for wrong settings; anything else ends with its trace."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"atheria-operator: error: {error}\n")
+        return EXIT_USAGE
+    configure_logging(settings.log_level)
+    asyncio.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

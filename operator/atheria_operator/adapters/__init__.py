@@ -1,0 +1,1 @@
+"""Input and output behind the ports of `runtime.ports`."""

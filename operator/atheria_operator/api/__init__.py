@@ -1,0 +1,1 @@
+"""The custom resources: their types, their CRDs and the way from a body to a ModelSpec."""

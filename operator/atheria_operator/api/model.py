@@ -1,0 +1,84 @@
+"""An AtheriaModel as the rest of the operator sees it: parsed once by `api.parse`, no dict digging afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from atheria_contract.serving import ServingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelKey:
+    """Namespace and name of a model; printed `namespace/name`."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """As logs, metrics and the header `atheria-model` spell it."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingPolicy:
+    """Bounds and delays of a model's number of pods."""
+
+    min_replicas: int = 0
+    max_replicas: int = 1
+    initial_replicas: int = 1
+    """Pods of a model that was just created."""
+    target_calls: int = 4
+    """Calls per pod to aim at."""
+    idle_timeout_seconds: float = 60.0
+    scale_down_delay_seconds: float = 30.0
+    is_external: bool = False
+    """Somebody else decides: spec.replicas is copied."""
+
+    def clamp(self, replicas: int) -> int:
+        """`replicas` within the bounds."""
+        return min(self.max_replicas, max(self.min_replicas, replicas))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIntent:
+    """What the user wants, checked."""
+
+    key: ModelKey
+    uid: str
+    generation: int
+    serving: ServingConfig
+    """What the server is told to serve."""
+    profile: str
+    """Name of the hardware profile."""
+    device_count: int
+    pod_template: Mapping[str, Any] = field(default_factory=dict)
+    """What the user merges over the pods."""
+    scaling: ScalingPolicy = field(default_factory=ScalingPolicy)
+    requested_replicas: int = 0
+    """spec.replicas: what the scale subresource says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareProfile:
+    """What a kind of machine needs in a pod."""
+
+    name: str
+    resource_name: str = ""
+    """Extended resource of a device; empty = none."""
+    resources_per_unit: int = 1
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    node_affinity: Mapping[str, Any] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    image: str = ""
+    """Server image on this hardware; empty = the operator's own choice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a model cannot be served: a CamelCase word and a sentence with the next step."""
+
+    reason: str
+    message: str

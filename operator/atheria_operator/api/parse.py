@@ -1,0 +1,132 @@
+"""From the body of a custom resource to a ModelIntent or a HardwareProfile, or to the Problem with it.
+
+The API server has already refused what the schema forbids; what is left are facts that a schema cannot know, such as
+the names of the built-in models, and objects that were stored under an older schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from atheria_contract import names
+from atheria_contract.serving import ServingConfig
+from atheria_operator.api.durations import duration_seconds
+from atheria_operator.api.model import HardwareProfile, ModelIntent, ModelKey, Problem, ScalingPolicy
+from atheria_operator.api.types import AtheriaModelSpec, HardwareProfileSpec
+
+INVALID_SPEC = "InvalidSpec"
+UNKNOWN_SOURCE = "UnknownSource"
+INVALID_PROFILE = "InvalidProfile"
+_BUILTIN = "builtin://"
+
+
+def key_of(body: Mapping[str, Any]) -> ModelKey:
+    """Namespace and name of an object."""
+    metadata = body["metadata"]
+    return ModelKey(namespace=str(metadata["namespace"]), name=str(metadata["name"]))
+
+
+def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
+    """The intent of an AtheriaModel, or why it cannot be one."""
+    metadata = body["metadata"]
+    try:
+        spec = AtheriaModelSpec.model_validate(_plain(body.get("spec") or {}))
+    except ValidationError as error:
+        return Problem(reason=INVALID_SPEC, message=_sentence(error))
+    if problem := _source_problem(spec.model.source) or _parameter_problem(spec.model.parameters):
+        return problem
+    if spec.scaling.minReplicas > spec.scaling.maxReplicas:
+        return Problem(
+            reason=INVALID_SPEC,
+            message=f"spec.scaling.minReplicas is {spec.scaling.minReplicas}, above maxReplicas "
+            f"{spec.scaling.maxReplicas}: lower minReplicas or raise maxReplicas",
+        )
+    key = key_of(body)
+    return ModelIntent(
+        key=key,
+        uid=str(metadata["uid"]),
+        generation=int(metadata.get("generation") or 0),
+        serving=ServingConfig(
+            name=key.name,
+            source=spec.model.source,
+            parameters=spec.model.parameters,
+            digest=spec.model.digest,
+            max_batch_size=spec.batching.maxBatchSize,
+            max_latency_seconds=duration_seconds(spec.batching.maxLatency, "spec.batching.maxLatency"),
+            max_queue_depth=spec.concurrency.maxQueueDepth,
+            warmup_shapes=tuple(tuple(shape) for shape in spec.warmup.shapes),
+        ),
+        profile=spec.hardware.profile,
+        device_count=spec.hardware.count,
+        pod_template=spec.podTemplate,
+        scaling=ScalingPolicy(
+            min_replicas=spec.scaling.minReplicas,
+            max_replicas=spec.scaling.maxReplicas,
+            initial_replicas=spec.scaling.initialReplicas,
+            target_calls=spec.scaling.target,
+            idle_timeout_seconds=duration_seconds(spec.scaling.idleTimeout, "spec.scaling.idleTimeout"),
+            scale_down_delay_seconds=duration_seconds(
+                spec.scaling.scaleDownDelay, "spec.scaling.scaleDownDelay"
+            ),
+            is_external=spec.scaling.scalingClass == "external",
+        ),
+        requested_replicas=spec.replicas,
+    )
+
+
+def parse_profile(body: Mapping[str, Any]) -> HardwareProfile | Problem:
+    """The hardware profile in an object, or why it is none."""
+    name = str(body["metadata"]["name"])
+    try:
+        spec = HardwareProfileSpec.model_validate(_plain(body.get("spec") or {}))
+    except ValidationError as error:
+        return Problem(reason=INVALID_PROFILE, message=f"hardware profile {name!r}: {_sentence(error)}")
+    return HardwareProfile(
+        name=name,
+        resource_name=spec.resourceName,
+        resources_per_unit=spec.resourcesPerUnit,
+        resources=spec.resources,
+        node_selector=spec.nodeSelector,
+        node_affinity=spec.nodeAffinity,
+        tolerations=tuple(spec.tolerations),
+        image=spec.image,
+    )
+
+
+def _source_problem(source: str) -> Problem | None:
+    name = source.removeprefix(_BUILTIN)
+    if not source.startswith(_BUILTIN) or name in names.BUILTIN_MODELS:
+        return None
+    return Problem(
+        reason=UNKNOWN_SOURCE,
+        message=f"spec.model.source is {source!r}, but there is no built-in model {name!r}: use one of "
+        f"{', '.join(_BUILTIN + known for known in names.BUILTIN_MODELS)}, or python://package.module:LitAPIClass",
+    )
+
+
+def _parameter_problem(parameters: Mapping[str, Any]) -> Problem | None:
+    for name, value in parameters.items():
+        if not isinstance(value, (str, int, float, bool)):
+            return Problem(
+                reason=INVALID_SPEC,
+                message=f"spec.model.parameters.{name} is {value!r}: give a string, a number or a boolean",
+            )
+    return None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(["spec", *(str(part) for part in first["loc"])])
+    return f"{path} is {first.get('input')!r}: {first['msg']}"
+
+
+def _plain(value: Any) -> Any:
+    """Copies of live views and mappings as dicts, which is what the types take."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Pure decisions of the control plane: no clients, no clock, no environment."""

@@ -1,0 +1,109 @@
+"""The pod of a model: one container that serves, on the hardware of its profile, with as few rights as it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from atheria_contract import names
+from atheria_operator.api.model import HardwareProfile, ModelIntent
+from atheria_operator.domain.desired.merge import merge_template
+
+USER_ID: Final = 65532
+GRACE_SECONDS: Final = 40
+"""Above the server's own drain delay and drain timeout."""
+_CONFIG_VOLUME: Final = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerDefaults:
+    """What the operator was told about model servers."""
+
+    image: str
+    pull_policy: str = "IfNotPresent"
+
+
+def build_pod_template(
+    intent: ModelIntent, profile: HardwareProfile, defaults: ServerDefaults
+) -> dict[str, Any]:
+    """The template without what names a revision: its labels and its ConfigMap come by `name_revision`."""
+    spec: dict[str, Any] = {
+        "serviceAccountName": intent.key.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(intent, profile, defaults)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    if profile.node_selector:
+        spec["nodeSelector"] = dict(profile.node_selector)
+    if profile.node_affinity:
+        spec["affinity"] = {"nodeAffinity": dict(profile.node_affinity)}
+    if profile.tolerations:
+        spec["tolerations"] = [dict(toleration) for toleration in profile.tolerations]
+    return merge_template({"metadata": {}, "spec": spec}, intent.pod_template)
+
+
+def name_revision(template: dict[str, Any], labels: dict[str, str], config_map: str) -> dict[str, Any]:
+    """The template of one revision: `labels` win over the user's, the configuration is mounted."""
+    metadata = dict(template.get("metadata") or {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    spec = dict(template["spec"])
+    volume = {"name": _CONFIG_VOLUME, "configMap": {"name": config_map}}
+    spec["volumes"] = [*(spec.get("volumes") or []), volume]
+    return {"metadata": metadata, "spec": spec}
+
+
+def _container(intent: ModelIntent, profile: HardwareProfile, defaults: ServerDefaults) -> dict[str, Any]:
+    return {
+        "name": names.CONTAINER_MODEL,
+        "image": profile.image or defaults.image,
+        "imagePullPolicy": defaults.pull_policy,
+        "args": ["serve", "--config", f"{names.CONFIG_DIRECTORY}/{names.CONFIG_FILE}"],
+        "ports": [
+            {"name": names.PORT_NAME_GRPC, "containerPort": names.PORT_GRPC, "protocol": "TCP"},
+            {"name": names.PORT_NAME_HTTP, "containerPort": names.PORT_HTTP, "protocol": "TCP"},
+        ],
+        # Loading may take long; a server that cannot load ends by itself, so waiting costs nothing.
+        "startupProbe": _probe("ready", period_seconds=1, failures=7200),
+        "readinessProbe": _probe("ready", period_seconds=1, failures=2),
+        "livenessProbe": _probe("live", period_seconds=10, failures=6),
+        "resources": _resources(intent, profile),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        # The server's last line says why it ended; this puts it into the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, empty directory
+            {"name": _CONFIG_VOLUME, "mountPath": names.CONFIG_DIRECTORY, "readOnly": True},
+        ],
+    }
+
+
+def _probe(what: str, *, period_seconds: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": f"/v2/health/{what}", "port": names.PORT_NAME_HTTP},
+        "periodSeconds": period_seconds,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _resources(intent: ModelIntent, profile: HardwareProfile) -> dict[str, Any]:
+    resources = {key: dict(value) for key, value in profile.resources.items()}
+    if profile.resource_name:
+        # Extended resources cannot be overcommitted: the API server wants requests equal to limits.
+        count = str(profile.resources_per_unit * intent.device_count)
+        for part in ("requests", "limits"):
+            resources.setdefault(part, {})[profile.resource_name] = count
+    return resources

@@ -1,0 +1,48 @@
+"""A revision: what its pods are, named by the hash of exactly that. Another spec is another revision, never an edit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from atheria_operator.api.model import HardwareProfile, ModelIntent
+from atheria_operator.domain.desired.pod_template import ServerDefaults, build_pod_template
+from atheria_operator.domain.names import revision_name
+
+HASH_LENGTH: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredRevision:
+    """The revision that the spec asks for."""
+
+    hash: str
+    name: str
+    """Name of its Deployment, Service and ConfigMap."""
+    config_json: str
+    template: Mapping[str, Any]
+    """Pod template without labels and ConfigMap of the revision."""
+
+
+def build_revision(
+    intent: ModelIntent, profile: HardwareProfile, defaults: ServerDefaults
+) -> DesiredRevision:
+    """The revision of an intent; scaling has no part in its hash."""
+    template = build_pod_template(intent, profile, defaults)
+    config_json = intent.serving.to_json()
+    digest = digest_of({"config": config_json, "template": template})
+    return DesiredRevision(
+        hash=digest,
+        name=revision_name(intent.key.name, digest),
+        config_json=config_json,
+        template=template,
+    )
+
+
+def digest_of(value: Any) -> str:
+    """Ten hexadecimal digits of any JSON value; the order of keys has no part in it."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]

@@ -1,0 +1,160 @@
+"""What a pod's status says about its start: how far it is, what stops it, and how long each phase took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from atheria_contract import names
+from atheria_operator.api.model import Problem
+from atheria_operator.domain.observed import Body, Observed, is_leaving, revision_hash_of
+
+_PULL_FAILURES: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+)
+_START_FAILURES: Final = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
+)
+_ERROR_PREFIX: Final = "atheria-server: error: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTimes:
+    """When a pod passed each point of its start, RFC 3339 as the cluster wrote it (whole seconds); empty = not yet."""
+
+    created: str
+    scheduled: str = ""
+    running: str = ""
+    ready: str = ""
+
+
+def ready_pods(observed: Observed, revision_hash: str) -> tuple[Body, ...]:
+    """Pods of a revision that answer calls, oldest first."""
+    return tuple(pod for pod in pods_of(observed, revision_hash) if is_ready(pod))
+
+
+def pods_of(observed: Observed, revision_hash: str) -> tuple[Body, ...]:
+    """Pods of a revision that are not going away, oldest first."""
+    return tuple(
+        sorted(
+            (pod for pod in observed.pods if revision_hash_of(pod) == revision_hash and not is_leaving(pod)),
+            key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), pod["metadata"]["name"]),
+        )
+    )
+
+
+def is_ready(pod: Body) -> bool:
+    """Loaded, warmed up and not going away."""
+    return not is_leaving(pod) and _condition(pod, "Ready").get("status") == "True"
+
+
+def failure_of(pod: Body) -> Problem | None:
+    """What stops the pod from becoming ready, in the words of whoever refused; None while it makes progress."""
+    name = pod["metadata"]["name"]
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return Problem(
+            reason="Unschedulable", message=f"pod {name} cannot be placed: {scheduled.get('message', '')}"
+        )
+    for status in _statuses(pod):
+        if problem := _container_failure(name, status):
+            return problem
+    phase = (pod.get("status") or {}).get("phase")
+    if phase == "Failed":
+        reason = (pod.get("status") or {}).get("reason") or "Failed"
+        return Problem(
+            reason="PodFailed",
+            message=f"pod {name} ended ({reason}): {(pod.get('status') or {}).get('message') or 'no message'}",
+        )
+    return None
+
+
+def progress_of(pod: Body) -> Problem:
+    """How far the start of a pod is, as reason and sentence."""
+    name = pod["metadata"]["name"]
+    times = start_times(pod)
+    if times.running:
+        return Problem(reason="Loading", message=f"pod {name} runs: the model is loaded and warmed up")
+    if times.scheduled:
+        return Problem(
+            reason="Starting", message=f"pod {name} has a node: its image is pulled, its container made"
+        )
+    return Problem(reason="Scheduling", message=f"pod {name} waits for a node")
+
+
+def start_times(pod: Body) -> StartTimes:
+    """The points of a pod's start that it has passed."""
+    running = ""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        if status.get("name") == names.CONTAINER_MODEL:
+            running = ((status.get("state") or {}).get("running") or {}).get("startedAt") or ""
+    return StartTimes(
+        created=pod["metadata"].get("creationTimestamp") or "",
+        scheduled=_since(pod, "PodScheduled"),
+        running=running,
+        ready=_since(pod, "Ready"),
+    )
+
+
+def seconds_between(earlier: str, later: str) -> float | None:
+    """Seconds from one RFC 3339 time to another, never negative; None where either is empty."""
+    if not earlier or not later:
+        return None
+    return max(0.0, (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds())
+
+
+def _container_failure(pod: str, status: Mapping[str, Any]) -> Problem | None:
+    state = status.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in _PULL_FAILURES:
+        return Problem(
+            reason="ImagePullFailed", message=f"pod {pod}: image {status.get('image')!r}: {message or reason}"
+        )
+    if reason in _START_FAILURES:
+        return Problem(reason="ContainerNotStarted", message=f"pod {pod}: {reason}: {message}")
+    if status.get("ready"):
+        return None
+    ended = state.get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
+    # A server that is ended by us leaves with 0 or by the signal; only its own failures count.
+    if not ended or ended.get("exitCode") in (0, None):
+        return None
+    restarts = f"restarted {status['restartCount']} times, " if status.get("restartCount") else ""
+    if ended.get("reason") == "OOMKilled":
+        return Problem(
+            reason="OutOfMemory",
+            message=f"pod {pod}, {restarts}last ended: out of memory; raise resources.limits.memory of its hardware "
+            "profile or in spec.podTemplate",
+        )
+    return Problem(
+        reason="ModelFailed",
+        message=f"pod {pod}, {restarts}last ended with exit code {ended['exitCode']}: {last_words(ended.get('message') or '')}",
+    )
+
+
+def last_words(text: str) -> str:
+    """The server's own line about why it ended, or the last line of its log."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in reversed(lines):
+        if line.startswith(_ERROR_PREFIX):
+            return line.removeprefix(_ERROR_PREFIX)
+    return lines[-1] if lines else "no message; see kubectl logs --previous"
+
+
+def _statuses(pod: Body) -> list[Mapping[str, Any]]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _condition(pod: Body, kind: str) -> Mapping[str, Any]:
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == kind:
+            return dict(condition)
+    return {}
+
+
+def _since(pod: Body, kind: str) -> str:
+    condition = _condition(pod, kind)
+    return str(condition.get("lastTransitionTime") or "") if condition.get("status") == "True" else ""

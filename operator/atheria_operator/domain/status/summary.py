@@ -1,0 +1,185 @@
+"""The status of a model from what is observed: conditions, revisions, replicas, the last cold start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from atheria_contract import names
+from atheria_operator.api.model import ModelKey, Problem
+from atheria_operator.domain.names import model_url, selector_text
+from atheria_operator.domain.observed import Observed, is_leaving, replicas_of, revision_hash_of
+from atheria_operator.domain.pods import failure_of, pods_of, progress_of, ready_pods
+from atheria_operator.domain.status.cold_start import cold_start
+from atheria_operator.domain.status.conditions import (
+    ACCEPTED,
+    ACTIVE,
+    READY,
+    WARM,
+    Condition,
+    merge_conditions,
+)
+
+SCALED_TO_ZERO = "ScaledToZero"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInput:
+    """What the status is computed from."""
+
+    key: ModelKey
+    uid: str
+    generation: int
+    observed: Observed
+    desired_revision: str
+    """Name of the revision that the spec asks for; empty while the spec is not accepted."""
+    active_revision: str
+    """Name of the revision that takes the calls; empty before the first."""
+    problem: Problem | None = None
+    """Why the spec is not accepted."""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    """The status as it is stored."""
+    calls: int | None = None
+    """Held and in flight, where known."""
+    decisions: Sequence[Mapping[str, Any]] = ()
+    """The autoscaler's last changes, newest first."""
+
+
+def build_status(given: StatusInput, now: str) -> dict[str, Any]:
+    """The whole status as it is to be stored; `now` is RFC 3339 in UTC."""
+    deployments = given.observed.deployments(given.uid)
+    ready = _ready(given)
+    facts = (_accepted(given), ready, _warm(given), _active(given))
+    pods = [pod for pod in given.observed.pods if not is_leaving(pod)]
+    active_hash = _hash_of(given, given.active_revision)
+    status: dict[str, Any] = {
+        "observedGeneration": given.generation,
+        "conditions": merge_conditions(given.before.get("conditions") or (), facts, given.generation, now),
+        "phase": ready.reason,
+        "url": model_url(given.key),
+        "selector": selector_text(given.key),
+        "replicas": len(pods),
+        "readyReplicas": len(ready_pods(given.observed, active_hash)),
+        "revisions": [
+            {
+                "name": name,
+                "weight": 100 if name == given.active_revision else 0,
+                "replicas": replicas_of(body),
+                "readyReplicas": len(ready_pods(given.observed, revision_hash_of(body))),
+            }
+            for name, body in sorted(deployments.items())
+        ],
+        "lastDecisions": [dict(decision) for decision in given.decisions],
+    }
+    if given.active_revision:
+        status["activeRevision"] = given.active_revision
+    if given.calls is not None:
+        status["queue"] = given.calls
+    start = cold_start(given.key.name, active_hash, given.observed, given.before.get("coldStart"))
+    if start:
+        status["coldStart"] = dict(start)
+    return status
+
+
+def needs_write(before: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Whether the stored status differs in more than the queue, which changes all the time."""
+    ignored = {"queue"}
+    return {k: v for k, v in before.items() if k not in ignored and v not in ([], None)} != {
+        k: v for k, v in status.items() if k not in ignored and v not in ([], None)
+    }
+
+
+def _accepted(given: StatusInput) -> Condition:
+    if given.problem:
+        return Condition(
+            type=ACCEPTED, status="False", reason=given.problem.reason, message=given.problem.message
+        )
+    return Condition(type=ACCEPTED, status="True", reason="Accepted", message="the spec can be served")
+
+
+def _ready(given: StatusInput) -> Condition:
+    """Of the revision that the spec asks for: a change that does not come up is not Ready, whoever still answers."""
+    if given.problem:
+        return Condition(
+            type=READY,
+            status="False",
+            reason=given.problem.reason,
+            message=given.problem.message + _still_served(given),
+        )
+    revision = given.desired_revision
+    deployment = given.observed.deployments(given.uid).get(revision)
+    asked = replicas_of(deployment)
+    ready = ready_pods(given.observed, _hash_of(given, revision))
+    if ready:
+        return Condition(
+            type=READY, status="True", reason="Ready", message=f"{len(ready)} of {asked} pods answer calls"
+        )
+    if deployment is not None and asked == 0:
+        return Condition(
+            type=READY,
+            status="True",
+            reason=SCALED_TO_ZERO,
+            message="no pods and no cost; the next call is held, wakes the model and is then answered",
+        )
+    failed, detail = _detail(given, revision)
+    return Condition(
+        type=READY,
+        status="False" if failed else "Unknown",
+        reason=detail.reason,
+        message=detail.message + _still_served(given),
+    )
+
+
+def _warm(given: StatusInput) -> Condition:
+    revision = given.active_revision or given.desired_revision
+    if ready_pods(given.observed, _hash_of(given, revision)):
+        return Condition(type=WARM, status="True", reason="WarmedUp", message="a pod is loaded and warmed up")
+    deployment = given.observed.deployments(given.uid).get(revision)
+    if deployment is not None and replicas_of(deployment) == 0:
+        return Condition(
+            type=WARM, status="False", reason=SCALED_TO_ZERO, message="the model is at zero; a call wakes it"
+        )
+    _, detail = _detail(given, revision)
+    return Condition(type=WARM, status="False", reason=detail.reason, message=detail.message)
+
+
+def _active(given: StatusInput) -> Condition:
+    asked = max((replicas_of(body) for body in given.observed.deployments(given.uid).values()), default=0)
+    if asked:
+        return Condition(type=ACTIVE, status="True", reason="Scaled", message=f"{asked} pods are asked for")
+    if given.observed.deployments(given.uid):
+        return Condition(type=ACTIVE, status="False", reason=SCALED_TO_ZERO, message="no pods are asked for")
+    return Condition(type=ACTIVE, status="False", reason="NoRevision", message="there is no Deployment yet")
+
+
+def _detail(given: StatusInput, revision: str) -> tuple[bool, Problem]:
+    """(is it a failure, what) of a revision that has no ready pod."""
+    if given.problem and not revision:
+        return True, given.problem
+    pods = pods_of(given.observed, _hash_of(given, revision))
+    for pod in pods:
+        if problem := failure_of(pod):
+            return True, problem
+    if pods:
+        return False, progress_of(pods[0])
+    deployment = given.observed.deployments(given.uid).get(revision)
+    for condition in ((deployment or {}).get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return True, Problem(reason="PodRefused", message=str(condition.get("message") or ""))
+    if deployment is None:
+        return False, Problem(reason="Creating", message="the objects of the model are being made")
+    return False, Problem(reason="Creating", message="the first pod is being made")
+
+
+def _still_served(given: StatusInput) -> str:
+    active = given.active_revision
+    if not active or active == given.desired_revision or active not in given.observed.deployments(given.uid):
+        return ""
+    return f"; calls still go to revision {active}"
+
+
+def _hash_of(given: StatusInput, revision: str) -> str:
+    """The hash in a revision's name; one that no pod has where there is no revision."""
+    prefix = f"{given.key.name}-"
+    return revision.removeprefix(prefix) if revision.startswith(prefix) else names.ROLE_GATEWAY

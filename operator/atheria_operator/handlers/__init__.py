@@ -1,0 +1,1 @@
+"""The kopf side: which events wake which loop."""

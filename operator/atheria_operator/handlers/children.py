@@ -1,0 +1,106 @@
+"""Objects of models: indexed as the observed state, and every event of one wakes its model's loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import kopf
+
+from atheria_contract import names
+from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.observed import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Body,
+    Observed,
+    slim,
+    slim_pod,
+)
+from atheria_operator.handlers.dependencies import Dependencies
+
+CHILDREN: Final = {
+    DEPLOYMENT: ("apps", "v1", "deployments"),
+    SERVICE: ("", "v1", "services"),
+    CONFIG_MAP: ("", "v1", "configmaps"),
+    SERVICE_ACCOUNT: ("", "v1", "serviceaccounts"),
+}
+PODS: Final = ("", "v1", "pods")
+PROFILES: Final = (names.GROUP, names.VERSION, names.PROFILE_PLURAL)
+_POD_INDEX: Final = "pods_by_model"
+_PROFILE_INDEX: Final = "profiles_by_name"
+
+
+def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> None:
+    """Add the handlers of all owned kinds and of the hardware profiles."""
+    for kind, selector in CHILDREN.items():
+        _register_child(registry, given, kind, selector)
+
+    @kopf.index(*PODS, id=_POD_INDEX, labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
+    async def index_pod(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Body]:
+        return {_key(body): slim_pod(body)}
+
+    @kopf.on.event(*PODS, id="pod-event", labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
+    async def pod_event(body: kopf.Body, **_: Any) -> None:
+        given.wake(_key(body))
+
+    @kopf.index(*PROFILES, id=_PROFILE_INDEX, registry=registry)
+    async def index_profile(name: str, body: kopf.Body, **_: Any) -> Mapping[str, Body]:
+        return {name: slim(_plain(body))}
+
+    @kopf.on.event(*PROFILES, id="profile-event", registry=registry)
+    async def profile_event(**_: Any) -> None:
+        given.reconcile_wakeups.wake_all()
+
+
+def observe(key: ModelKey, indexes: Mapping[str, Any]) -> Observed:
+    """All objects of a model, from the indexes that kopf passes to a handler."""
+    return Observed(
+        children={
+            (kind, str(body["metadata"]["name"])): body
+            for kind in CHILDREN
+            for body in indexes[_index_name(kind)].get(key, ())
+        },
+        pods=tuple(indexes[_POD_INDEX].get(key, ())),
+    )
+
+
+def profiles(indexes: Mapping[str, Any]) -> dict[str, Body]:
+    """Hardware profiles by name."""
+    index = indexes[_PROFILE_INDEX]
+    return {str(name): next(iter(index[name])) for name in index if index[name]}
+
+
+def _register_child(
+    registry: kopf.OperatorRegistry, given: Dependencies, kind: str, selector: tuple[str, str, str]
+) -> None:
+    labels = {names.LABEL_MODEL: kopf.PRESENT}
+
+    @kopf.index(*selector, id=_index_name(kind), labels=labels, registry=registry)
+    async def index_child(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Body]:
+        # Objects of a list come without their kind.
+        return {_key(body): {**slim(_plain(body)), "kind": kind}}
+
+    @kopf.on.event(*selector, id=f"{kind.lower()}-event", labels=labels, registry=registry)
+    async def child_event(body: kopf.Body, **_: Any) -> None:
+        given.wake(_key(body))
+
+
+def _index_name(kind: str) -> str:
+    return f"{kind.lower()}s_by_model"
+
+
+def _key(body: Body) -> ModelKey:
+    metadata = body["metadata"]
+    return ModelKey(namespace=str(metadata["namespace"]), name=str(metadata["labels"][names.LABEL_MODEL]))
+
+
+def _plain(value: Any) -> Any:
+    """Copies of kopf's views as dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

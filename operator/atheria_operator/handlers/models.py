@@ -1,0 +1,146 @@
+"""Two daemons per AtheriaModel: its reconcile loop and its autoscaler. Kopf gives them life, pause and exit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import kopf
+
+from atheria_contract import names
+from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.backoff import backoff_seconds
+from atheria_operator.handlers.children import observe, profiles
+from atheria_operator.handlers.dependencies import Dependencies
+from atheria_operator.runtime.ports import ClusterError, Raced
+from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
+from atheria_operator.runtime.scaler import TICK_SECONDS, Scaler, ScalingPorts
+
+_LOG = logging.getLogger(__name__)
+MODELS: Final = (names.GROUP, names.VERSION, names.MODEL_PLURAL)
+_CANCEL_SECONDS: Final = 5.0
+
+
+class KopfEvents:
+    """EventSink over kopf's own poster; works inside a daemon only."""
+
+    def publish(self, body: Mapping[str, Any], *, is_warning: bool, reason: str, message: str) -> None:
+        """Say something about the model `body`; the API server takes 1024 characters."""
+        kind = "Warning" if is_warning else "Normal"
+        kopf.event(cast("kopf.Body", body), type=kind, reason=reason, message=message[:1024])
+
+
+def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> None:
+    """Add the handlers of AtheriaModel."""
+
+    @kopf.on.event(*MODELS, id="model-event", registry=registry)
+    async def model_event(namespace: str | None, name: str, **_: Any) -> None:
+        given.wake(_key(namespace, name))
+
+    @kopf.daemon(*MODELS, id="reconcile", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
+    async def reconcile(
+        namespace: str | None, name: str, body: kopf.Body, stopped: kopf.DaemonStopped, **indexes: Any
+    ) -> None:
+        key = _key(namespace, name)
+        ports = ReconcilePorts(
+            cluster=given.cluster, demand=given.demand, clock=given.clock, events=KopfEvents()
+        )
+        loop = Reconciler(key, ports, given.defaults, given.decisions_of(key, body.get("status") or {}))
+
+        def look() -> View:
+            return View(body=body, observed=observe(key, indexes), profiles=profiles(indexes))
+
+        with given.reconcile_wakeups.listening(key) as woken:
+            await _run_reconciler(key, loop, look, woken, stopped, given)
+        given.decisions.pop(key, None)
+        given.telemetry.forget(key)
+
+    @kopf.daemon(*MODELS, id="autoscale", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
+    async def autoscale(
+        namespace: str | None, name: str, body: kopf.Body, stopped: kopf.DaemonStopped, **indexes: Any
+    ) -> None:
+        key = _key(namespace, name)
+        ports = ScalingPorts(
+            cluster=given.cluster,
+            demand=given.demand,
+            clock=given.clock,
+            events=KopfEvents(),
+            telemetry=given.telemetry,
+        )
+        loop = Scaler(key, ports, given.decisions_of(key, body.get("status") or {}))
+        with given.scaling_wakeups.listening(key) as woken:
+            failures = 0
+            wait_seconds = 0.0
+            while not await _stopped_or_woken(stopped, woken, wait_seconds):
+                woken.clear()
+                try:
+                    await loop.tick(body, observe(key, indexes))
+                    failures, wait_seconds = 0, TICK_SECONDS
+                except Raced as race:
+                    # Nothing is lost by a short wait, and the watches catch up meanwhile.
+                    _LOG.info("model=%s scaling raced at %s: deciding again", key, race)
+                    wait_seconds = 0.1
+                except Exception as error:  # noqa: BLE001 - one model's failure is logged and retried, others go on
+                    failures += 1
+                    wait_seconds = backoff_seconds(failures, given.clock.jitter())
+                    _log_failure("scaling", key, error, wait_seconds)
+
+
+def _key(namespace: str | None, name: str) -> ModelKey:
+    return ModelKey(namespace=str(namespace), name=name)
+
+
+async def _run_reconciler(
+    key: ModelKey,
+    loop: Reconciler,
+    look: Any,
+    woken: asyncio.Event,
+    stopped: kopf.DaemonStopped,
+    given: Dependencies,
+) -> None:
+    failures = 0
+    wait_seconds = 0.0
+    while not await _stopped_or_woken(stopped, woken, wait_seconds):
+        # Cleared before anything is read: what changes from here on sets it again.
+        woken.clear()
+        began = given.clock.monotonic_seconds()
+        try:
+            after_seconds = await loop.round(look)
+            failures, wait_seconds = 0, given.resync_seconds if after_seconds is None else after_seconds
+        except Exception as error:  # noqa: BLE001 - one model's failure is logged and retried, others go on
+            failures += 1
+            wait_seconds = backoff_seconds(failures, given.clock.jitter())
+            _log_failure("reconciling", key, error, wait_seconds)
+        given.telemetry.reconciled(given.clock.monotonic_seconds() - began, is_error=failures > 0)
+
+
+async def _stopped_or_woken(stopped: kopf.DaemonStopped, woken: asyncio.Event, wait_seconds: float) -> bool:
+    """Wait for the end of the daemon, a wake or the time; True for the end."""
+    if stopped or (wait_seconds == 0.0 and woken.is_set()):
+        return bool(stopped)
+    waits = [asyncio.create_task(woken.wait()), asyncio.create_task(_until(stopped))]
+    try:
+        await asyncio.wait(waits, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return bool(stopped)
+
+
+async def _until(stopped: kopf.DaemonStopped) -> None:
+    await stopped.wait()
+
+
+def _log_failure(what: str, key: ModelKey, error: Exception, wait_seconds: float) -> None:
+    """A refusal of the API server in one line, anything else with its trace."""
+    _LOG.error(
+        "%s model=%s failed, again in %.1f s: %s: %s",
+        what,
+        key,
+        wait_seconds,
+        type(error).__name__,
+        error,
+        exc_info=None if isinstance(error, ClusterError) else error,
+    )

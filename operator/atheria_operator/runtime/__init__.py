@@ -1,0 +1,1 @@
+"""Asynchronous loops over ports: they read, ask the domain, and write."""

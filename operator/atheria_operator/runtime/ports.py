@@ -1,0 +1,126 @@
+"""What the loops need from outside: the API server, a clock, demand, events, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.scaling.demand import Demand
+
+NOT_FOUND = 404
+CONFLICT = 409
+
+
+class ClusterError(OSError):
+    """The API server refused or did not answer; `status` is the HTTP status, 0 for none."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """`message` is the API server's own sentence where it gave one."""
+        super().__init__(f"{status}: {message}" if status else message)
+        self.status = status
+        self.message = message
+
+    @property
+    def is_refusal(self) -> bool:
+        """The object is wrong or forbidden: the user has to change something."""
+        return self.status in (400, 403, 422)
+
+
+class Raced(Exception):  # noqa: N818 - not an error: somebody else wrote first
+    """The object was not as the decision saw it; look again and decide anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRef:
+    """An object by kind and name."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> ObjectRef:
+        """The reference to a namespaced object."""
+        metadata = body["metadata"]
+        return cls(
+            api_version=body["apiVersion"],
+            kind=body["kind"],
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The number of pods that an object asks for, and the version of the object that said so."""
+
+    replicas: int
+    resource_version: str
+
+
+class ClusterWriter(Protocol):
+    """The API server; every method raises ClusterError."""
+
+    async def read(self, ref: ObjectRef) -> Mapping[str, Any] | None:
+        """The object, or None when there is none."""
+
+    async def apply(self, body: Mapping[str, Any], *, manager: str) -> Mapping[str, Any]:
+        """Server-side apply, forced; a resourceVersion in the body is a precondition."""
+
+    async def apply_status(self, ref: ObjectRef, status: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Server-side apply of the status subresource as atheria-status."""
+
+    async def delete(self, ref: ObjectRef, uid: str) -> None:
+        """Delete exactly this object; an absent one is fine."""
+
+    async def read_scale(self, ref: ObjectRef) -> Scale | None:
+        """The scale subresource, or None when there is no object."""
+
+    async def write_scale(self, ref: ObjectRef, scale: Scale) -> Scale:
+        """Set the number of pods through the scale subresource, only if the version still holds (409 otherwise)."""
+
+
+class Clock(Protocol):
+    """Time and chance."""
+
+    def monotonic_seconds(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def now(self) -> str:
+        """RFC 3339 in UTC, whole seconds."""
+
+    def jitter(self) -> float:
+        """From 0 to 1."""
+
+
+class DemandSource(Protocol):
+    """What the gateways say."""
+
+    def demand(self, key: ModelKey) -> Demand | None:
+        """Demand of a model now; None when nobody says anything."""
+
+
+class EventSink(Protocol):
+    """Kubernetes Events on a model."""
+
+    def publish(self, body: Mapping[str, Any], *, is_warning: bool, reason: str, message: str) -> None:
+        """Say something about the model `body`."""
+
+
+class Telemetry(Protocol):
+    """Metrics."""
+
+    def reconciled(self, seconds: float, *, is_error: bool) -> None:
+        """One round of a model's loop."""
+
+    def replicas(self, key: ModelKey, *, desired: int, ready: int) -> None:
+        """Pods decided and pods ready."""
+
+    def scaled(self, key: ModelKey, reason: str) -> None:
+        """The autoscaler changed a number."""
+
+    def forget(self, key: ModelKey) -> None:
+        """The model is gone."""

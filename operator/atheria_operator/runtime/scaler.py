@@ -1,0 +1,181 @@
+"""The autoscaling loop of one model: observe, decide, write both numbers of pods.
+
+Who writes: the model's spec.replicas and its Deployments' spec.replicas belong to this loop and, from 0 to 1, to the
+gateways. So a number is only written after a fresh read has shown the value that the decision saw, and at that version:
+a wake that happened meanwhile is a conflict, and conflicts are decided anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from atheria_contract import names
+from atheria_operator.api.model import ModelIntent, ModelKey, Problem
+from atheria_operator.api.parse import parse_model
+from atheria_operator.domain.observed import Body, Observed, replicas_of
+from atheria_operator.domain.scaling.decide import Decision, Observation, ScalingState, decide
+from atheria_operator.runtime.ports import (
+    CONFLICT,
+    Clock,
+    ClusterError,
+    ClusterWriter,
+    DemandSource,
+    EventSink,
+    ObjectRef,
+    Raced,
+    Scale,
+    Telemetry,
+)
+
+_LOG = logging.getLogger(__name__)
+RING: Final = 10
+"""Decisions kept in the status."""
+TICK_SECONDS: Final = 1.0
+"""Longest wait for a wake: idle clocks run without events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingPorts:
+    """What the loop needs from outside."""
+
+    cluster: ClusterWriter
+    demand: DemandSource
+    clock: Clock
+    events: EventSink
+    telemetry: Telemetry
+
+
+class Scaler:
+    """Scales one model for as long as it exists in this operator."""
+
+    def __init__(self, key: ModelKey, ports: ScalingPorts, decisions: deque[Mapping[str, Any]]) -> None:
+        """`decisions` is the ring that the status shows, newest first; shared with the reconciler."""
+        self._key = key
+        self._ports = ports
+        self._decisions = decisions
+        self._state = ScalingState()
+        # What this loop wrote itself, until the watches have caught up.
+        self._written: dict[ObjectRef, Scale] = {}
+
+    async def tick(self, body: Body, observed: Observed) -> bool:
+        """One look and at most one change; True when something was written. Raises ClusterError."""
+        intent = parse_model(body)
+        if isinstance(intent, Problem):
+            return False
+        deployments = observed.deployments(intent.uid)
+        if not deployments:
+            return False
+        model_ref = ObjectRef(
+            api_version=names.API_VERSION,
+            kind=names.MODEL_KIND,
+            namespace=self._key.namespace,
+            name=self._key.name,
+        )
+        seen = {model_ref: self._newest(model_ref, _scale(body, intent.requested_replicas))}
+        for deployment in deployments.values():
+            ref = ObjectRef(
+                api_version="apps/v1",
+                kind="Deployment",
+                namespace=self._key.namespace,
+                name=str(deployment["metadata"]["name"]),
+            )
+            seen[ref] = self._newest(ref, _scale(deployment, replicas_of(deployment)))
+        self._written = {ref: scale for ref, scale in self._written.items() if ref in seen}
+        requested = seen[model_ref].replicas
+        actual = max(scale.replicas for ref, scale in seen.items() if ref != model_ref)
+        state, decision = decide(
+            self._state,
+            Observation(
+                requested_replicas=requested,
+                actual_replicas=actual,
+                demand=self._ports.demand.demand(self._key),
+            ),
+            intent.scaling,
+            self._ports.clock.monotonic_seconds(),
+        )
+        self._ports.telemetry.replicas(
+            self._key,
+            desired=decision.replicas,
+            ready=int((body.get("status") or {}).get("readyReplicas") or 0),
+        )
+        changes = {
+            ref: scale
+            for ref, scale in seen.items()
+            if scale.replicas != decision.replicas and (ref != model_ref or not intent.scaling.is_external)
+        }
+        if changes:
+            await self._write(changes, intent, model_ref, decision)
+            if actual != decision.replicas:
+                self._tell(body, actual, decision)
+        self._state = state
+        return bool(changes)
+
+    def _newest(self, ref: ObjectRef, cached: Scale) -> Scale:
+        """The cached number, or what this loop has written where the cache is older than that."""
+        written = self._written.get(ref)
+        if written is not None and int(cached.resource_version or 0) < int(written.resource_version or 0):
+            return written
+        return cached
+
+    async def _write(
+        self,
+        changes: Mapping[ObjectRef, Scale],
+        intent: ModelIntent,
+        model_ref: ObjectRef,
+        decision: Decision,
+    ) -> None:
+        is_lower = any(scale.replicas > decision.replicas for scale in changes.values())
+        if is_lower and intent.scaling.is_external:
+            await self._confirm(model_ref, intent.requested_replicas)
+        # Pods first on the way up, for speed; the request first on the way down, so that a wake sees it.
+        for ref in sorted(changes, key=lambda ref: (ref.kind == names.MODEL_KIND) != is_lower):
+            try:
+                await self._set(ref, changes[ref].replicas, decision.replicas)
+            except ClusterError as error:
+                if error.status != CONFLICT:
+                    raise
+                raise Raced(str(ref)) from error
+
+    async def _confirm(self, ref: ObjectRef, replicas: int) -> None:
+        fresh = await self._ports.cluster.read_scale(ref)
+        if fresh is None or fresh.replicas != replicas:
+            raise Raced(str(ref))
+
+    async def _set(self, ref: ObjectRef, seen: int, wanted: int) -> None:
+        fresh = await self._ports.cluster.read_scale(ref)
+        if fresh is None:
+            return
+        if fresh.replicas != wanted:
+            if fresh.replicas != seen and wanted < fresh.replicas:
+                # Raised since the decision looked: remember it, so that the next decision adopts it.
+                self._written[ref] = fresh
+                raise Raced(str(ref))
+            fresh = await self._ports.cluster.write_scale(
+                ref, Scale(replicas=wanted, resource_version=fresh.resource_version)
+            )
+        self._written[ref] = fresh
+
+    def _tell(self, body: Body, before: int, decision: Decision) -> None:
+        reason = "ScaledUp" if decision.replicas > before else "ScaledDown"
+        message = f"from {before} to {decision.replicas} pods: {decision.message}"
+        _LOG.info(
+            "model=%s scaled=%s->%s reason=%s", self._key, before, decision.replicas, decision.reason.value
+        )
+        self._ports.events.publish(body, is_warning=False, reason=reason, message=message)
+        self._ports.telemetry.scaled(self._key, decision.reason.value)
+        self._decisions.appendleft(
+            {
+                "time": self._ports.clock.now(),
+                "replicas": decision.replicas,
+                "reason": decision.reason.value,
+                "message": decision.message,
+            }
+        )
+
+
+def _scale(body: Body, replicas: int) -> Scale:
+    return Scale(replicas=replicas, resource_version=str(body["metadata"].get("resourceVersion") or ""))

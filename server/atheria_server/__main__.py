@@ -1,0 +1,63 @@
+"""`atheria-server`: parse, start the worker at once, then load the rest of the front beside it.
+
+Nothing heavy is imported before the worker process exists: both import at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from atheria_contract.serving import ServingConfigError
+from atheria_server.core.errors import StartError
+from atheria_server.log import set_up_logging
+from atheria_server.settings import parse_arguments
+
+TERMINATION_LOG: Final = Path("/dev/termination-log")
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The process's exit code; the last line on stderr says why it is not 0."""
+    began = time.monotonic()
+    set_up_logging()
+    try:
+        config = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+    except ServingConfigError as error:
+        return _fail(str(error), EXIT_USAGE)
+    from atheria_server.engine.process import WorkerProcess
+    from atheria_server.engine.start import worker_spec
+
+    worker = WorkerProcess(worker_spec(config))
+    try:
+        from atheria_server.app import serve
+
+        serve(config, worker, began)
+    except StartError as error:
+        return _fail(str(error), EXIT_FAILED)
+    finally:
+        worker.kill()
+    return 0
+
+
+def _fail(reason: str, code: int) -> int:
+    """One line, where a person and where Kubernetes look for it."""
+    line = f"atheria-server: error: {' '.join(reason.split())}"
+    sys.stderr.write(line + "\n")
+    try:
+        # Kubernetes makes the file; without it there is nobody to read it.
+        descriptor = os.open(TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC)
+    except OSError:
+        return code
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(line + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

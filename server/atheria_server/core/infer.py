@@ -1,0 +1,40 @@
+"""One inference request and its answer, free of any protocol.
+
+Both transports translate to and from these; the service checks and computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+Scalar = str | int | float | bool
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InferRequest:
+    """What a caller asks."""
+
+    model_name: str
+    model_version: str = ""
+    request_id: str = ""
+    inputs: Mapping[str, Array]
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    """Names wanted; empty = all."""
+    timeout_seconds: float | None = None
+    """How much longer the caller waits; None = no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InferAnswer:
+    """A result, or one frame of a stream."""
+
+    outputs: Mapping[str, Array]
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    json: Any = None
+    """A frame of LitServe's own route, which has no tensors."""

@@ -1,0 +1,324 @@
+"""The front's handle of one worker process: starts it, sends it work, and notices at once when it dies.
+
+Used by `engine.engine` only. Everything runs in the front's event loop; no thread, no polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartError, UnavailableError
+from atheria_server.core.infer import InferAnswer
+from atheria_server.engine import memory
+from atheria_server.engine.calls import NO_JSON, Call
+from atheria_server.engine.resources import thread_environment
+
+_LOG = logging.getLogger("atheria.engine")
+STOP_SECONDS: Final = 5.0
+"""A worker that was told to end and has not by then is killed."""
+
+
+class WorkerDiedError(Exception):
+    """The process is gone; the message says how it ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """What a worker is told to load."""
+
+    source: str
+    parameters: Mapping[str, Any]
+    digest: str
+    device: str
+    max_batch_size: int
+
+    def body(self) -> dict[str, Any]:
+        """As the worker reads it."""
+        return {
+            "source": self.source,
+            "parameters": dict(self.parameters),
+            "digest": self.digest,
+            "device": self.device,
+            "max_batch_size": self.max_batch_size,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BatchResult:
+    """What came back for a batch: one answer, JSON value or error a call, in the batch's order."""
+
+    results: tuple[Any, ...]
+    seconds: float
+    """Inside the worker."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Batch:
+    calls: Sequence[Call]
+    done: asyncio.Future[BatchResult]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class StreamEnd:
+    """Last item of a stream's queue; `error` is None when it came to its end."""
+
+    error: CallError | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class WorkerStream:
+    """Frames of one call, at most `worker.FRAMES_AHEAD` of them waiting."""
+
+    work_id: int
+    items: asyncio.Queue[InferAnswer | StreamEnd] = field(default_factory=asyncio.Queue)
+
+
+class WorkerProcess:
+    """A running worker. The process is started by the constructor, which needs no event loop; then `attach` it."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "atheria_server.engine.worker_main", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                # Signals to the whole group (Ctrl-C, a supervisor's stop) are the front's: it drains first.
+                process_group=0,
+                env=os.environ | thread_environment(),
+            )
+        self._sock.setblocking(False)
+        memory.send_body(self._sock, memory.CONFIG, 0, spec.body())
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._batches: dict[int, _Batch] = {}
+        self._streams: dict[int, WorkerStream] = {}
+        self._next_id = 0
+        self._loop: asyncio.AbstractEventLoop
+        self.loaded: asyncio.Future[Mapping[str, float]]
+        """Seconds by phase once setup is done; StartError or WorkerDiedError if it never is."""
+        self.ended: asyncio.Future[str]
+        """How the process ended."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """False from the moment that its end is seen."""
+        return not self.ended.done()
+
+    @property
+    def batches_in_flight(self) -> int:
+        """Sent and not answered."""
+        return len(self._batches)
+
+    @property
+    def streams_in_flight(self) -> int:
+        """Started and not ended."""
+        return len(self._streams)
+
+    def attach(self) -> None:
+        """Listen to it in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self.loaded = self._loop.create_future()
+        self.loaded.add_done_callback(lambda done: done.cancelled() or done.exception())  # may have no reader
+        self.ended = self._loop.create_future()
+        self._loop.add_reader(self._sock.fileno(), self._on_readable)
+        self._loop.add_reader(self._pidfd, self._on_exit)
+
+    def compute(self, calls: Sequence[Call]) -> asyncio.Future[BatchResult]:
+        """Send a batch of equal buckets. The future fails with UnavailableError when the worker dies."""
+        done: asyncio.Future[BatchResult] = self._loop.create_future()
+        work_id = self._new_id()
+        self._batches[work_id] = _Batch(calls=tuple(calls), done=done)
+        self._send_calls(memory.RUN, work_id, calls)
+        return done
+
+    def stream(self, call: Call) -> WorkerStream:
+        """Start a stream. Take its items until StreamEnd, `credit` after each frame, or `cancel` it."""
+        stream = WorkerStream(work_id=self._new_id())
+        self._streams[stream.work_id] = stream
+        self._send_calls(memory.STREAM, stream.work_id, [call])
+        return stream
+
+    def credit(self, stream: WorkerStream) -> None:
+        """The caller took a frame."""
+        if stream.work_id in self._streams:
+            self._send_short(memory.CREDIT, stream.work_id)
+
+    def cancel(self, stream: WorkerStream) -> None:
+        """Nobody waits for the rest."""
+        if self._streams.pop(stream.work_id, None):
+            self._send_short(memory.CANCEL, stream.work_id)
+
+    async def stop(self) -> None:
+        """End the process: politely, then by force. Its work in flight fails."""
+        self._close_socket()
+        try:
+            await asyncio.wait_for(asyncio.shield(self.ended), STOP_SECONDS)
+        except TimeoutError:
+            _LOG.warning("event=worker_killed pid=%d reason=not_gone_after_%gs", self.pid, STOP_SECONDS)
+            self._process.kill()
+            await self.ended
+
+    def kill(self) -> None:
+        """End the process now if it still runs, for a front that never came to run."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(STOP_SECONDS)
+
+    def _send_calls(self, kind: int, work_id: int, calls: Sequence[Call]) -> None:
+        writer = memory.BodyWriter()
+        try:
+            body = {"entries": _entries(writer, calls), "wanted": _wanted(calls)}
+            writer.send(self._sock, kind, work_id, body)
+        except (BrokenPipeError, ConnectionResetError):
+            _LOG.debug("event=send_failed pid=%d", self.pid)  # it died; _on_exit fails the work
+        finally:
+            writer.close()
+
+    def _send_short(self, kind: int, work_id: int) -> None:
+        with contextlib.suppress(OSError):
+            memory.send_short(self._sock, kind, work_id)
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def _on_readable(self) -> None:
+        while True:
+            try:
+                message = memory.receive(self._sock)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = None
+            if message is None:
+                self._loop.remove_reader(self._sock.fileno())
+                return
+            self._handle(message)
+
+    def _handle(self, message: memory.Message) -> None:
+        if message.kind == memory.DONE:
+            if batch := self._batches.pop(message.work_id, None):
+                _finish(batch, message)
+            elif stream := self._streams.pop(message.work_id, None):
+                error = message.body.get("error")
+                stream.items.put_nowait(StreamEnd(error=_error(error) if error else None))
+        elif message.kind == memory.FRAME:
+            if running := self._streams.get(message.work_id):
+                body = message.body
+                answer = InferAnswer(
+                    outputs=message.arrays(body["outputs"]),
+                    parameters=body["parameters"],
+                    json=body.get("json"),
+                )
+                running.items.put_nowait(answer)
+        elif message.kind == memory.HELLO:
+            self.loaded.set_result(message.body)
+        elif message.kind == memory.FATAL:
+            self.loaded.set_exception(StartError(message.body["reason"]))
+
+    def _on_exit(self) -> None:
+        self._on_readable_rest()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        how = _ending(self._process.wait())
+        self._close_socket()
+        reason = f"the worker died ({how}) before the answer; try again"
+        for batch in self._batches.values():
+            if not batch.done.done():
+                batch.done.set_exception(UnavailableError(reason))
+        for stream in self._streams.values():
+            stream.items.put_nowait(StreamEnd(error=UnavailableError(reason)))
+        self._batches.clear()
+        self._streams.clear()
+        if not self.loaded.done():
+            self.loaded.set_exception(WorkerDiedError(how))
+        self.ended.set_result(how)
+
+    def _on_readable_rest(self) -> None:
+        """What it sent before it died still counts."""
+        if self._sock.fileno() >= 0:
+            self._on_readable()
+
+    def _close_socket(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+
+
+def _entries(writer: memory.BodyWriter, calls: Sequence[Call]) -> list[dict[str, Any]]:
+    first = calls[0]
+    if first.json is not NO_JSON:
+        return [{"json": call.json, "parameters": {}} for call in calls]
+    if first.described:
+        inputs = [writer.add(name, [call.inputs[name] for call in calls]) for name in first.inputs]
+        rows = sum(call.rows for call in calls)
+        return [{"tensors": inputs, "parameters": dict(first.parameters), "rows": rows}]
+    return [
+        {"tensors": writer.add_all(call.inputs), "parameters": dict(call.parameters), "rows": 1}
+        for call in calls
+    ]
+
+
+def _wanted(calls: Sequence[Call]) -> list[str] | None:
+    """Outputs that anybody in the batch asked for; None = all."""
+    if any(not call.outputs for call in calls):
+        return None
+    return sorted({name for call in calls for name in call.outputs})
+
+
+def _finish(batch: _Batch, message: memory.Message) -> None:
+    if batch.done.done():
+        return
+    body = message.body
+    if "error" in body:
+        batch.done.set_exception(_error(body["error"]))
+        return
+    results = (
+        _split(message.arrays(body["outputs"]), batch.calls)
+        if "outputs" in body
+        else [_result(message, entry) for entry in body["calls"]]
+    )
+    batch.done.set_result(BatchResult(results=tuple(results), seconds=body["seconds"]))
+
+
+def _split(arrays: Mapping[str, Any], calls: Sequence[Call]) -> list[InferAnswer]:
+    answers = []
+    at = 0
+    for call in calls:
+        answers.append(InferAnswer(outputs={name: a[at : at + call.rows] for name, a in arrays.items()}))
+        at += call.rows
+    return answers
+
+
+def _result(message: memory.Message, entry: Mapping[str, Any]) -> Any:
+    if "error" in entry:
+        return _error(entry["error"])
+    if "json" in entry:
+        return entry["json"]
+    return InferAnswer(outputs=message.arrays(entry["outputs"]))
+
+
+def _error(pair: Sequence[str]) -> CallError:
+    return BY_CODE.get(pair[0], FailedError)(pair[1])
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"exit code {status}"
+    hint = "; out of memory?" if -status == signal.SIGKILL else ""
+    return f"signal {signal.Signals(-status).name}{hint}"

@@ -1,0 +1,184 @@
+"""OIP bodies of REST, with the binary tensor extension, to and from requests and answers; pure functions.
+
+A body is JSON; with the header `Inference-Header-Content-Length: N` only its first N bytes are, and the raw tensors
+follow in the order of the inputs that have the parameter `binary_data_size`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from atheria_server.core import tensors
+from atheria_server.core.errors import FailedError, InvalidCallError
+from atheria_server.core.infer import Array, InferAnswer, InferRequest, Scalar
+from atheria_server.core.tensors import BYTES, TensorError
+
+HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+BINARY_SIZE: Final = "binary_data_size"
+BINARY: Final = "binary_data"
+BINARY_ALL: Final = "binary_data_output"
+
+
+def read_request(
+    model_name: str, model_version: str, body: bytes, header_length: str | None
+) -> tuple[InferRequest, frozenset[str] | None]:
+    """The request, and which outputs are wanted as binary (None = all). Raises InvalidCallError."""
+    document, raw = _split(body, header_length)
+    outputs = _objects(document, "outputs")
+    parameters = _parameters("parameters", document.get("parameters"))
+    try:
+        request = InferRequest(
+            model_name=model_name,
+            model_version=model_version,
+            request_id=str(document.get("id", "")),
+            inputs=_read_inputs(_objects(document, "inputs"), raw),
+            parameters=parameters,
+            outputs=tuple(_text(output, "name", "an output") for output in outputs),
+        )
+    except TensorError as error:
+        raise InvalidCallError(str(error)) from error
+    everything = bool(parameters.get(BINARY_ALL, False))
+    if not outputs:
+        return request, None if everything else frozenset()
+    wanted = {
+        str(output["name"])
+        for output in outputs
+        if _parameters("outputs.parameters", output.get("parameters")).get(BINARY, everything)
+    }
+    return request, frozenset(wanted)
+
+
+def write_answer(
+    request: InferRequest, answer: InferAnswer, version: str, binary: frozenset[str] | None
+) -> tuple[bytes, int | None]:
+    """The body, and the length of its JSON part where tensors follow (None = JSON only)."""
+    outputs: list[dict[str, Any]] = []
+    raw: list[bytes] = []
+    for name, value in answer.outputs.items():
+        array = tensors.to_array(value)
+        output: dict[str, Any] = {
+            "name": name,
+            "datatype": tensors.datatype_of(array),
+            "shape": list(array.shape),
+        }
+        if binary is None or name in binary:
+            raw.append(tensors.to_bytes(array))
+            output["parameters"] = {BINARY_SIZE: len(raw[-1])}
+        else:
+            output["data"] = _values(array)
+        outputs.append(output)
+    document: dict[str, Any] = {
+        "model_name": request.model_name,
+        "model_version": version,
+        "outputs": outputs,
+    }
+    if request.request_id:
+        document["id"] = request.request_id
+    if answer.parameters:
+        document["parameters"] = dict(answer.parameters)
+    try:
+        text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError as error:
+        raise FailedError(
+            "an output holds NaN or infinity, which JSON cannot carry; ask for it with the parameter binary_data"
+        ) from error
+    return (text, None) if not raw else (b"".join([text, *raw]), len(text))
+
+
+def _split(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
+    length = len(body)
+    if header_length is not None:
+        length = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
+        if not 0 < length <= len(body):
+            raise InvalidCallError(
+                f"header {HEADER_LENGTH} is {header_length!r}; expected a number from 1 to the body's {len(body)} bytes"
+            )
+    try:
+        document = json.loads(body[:length])
+    except (ValueError, RecursionError) as error:
+        raise InvalidCallError(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidCallError(
+            f"the body is a JSON {type(document).__name__}; expected an object with inputs"
+        )
+    return document, memoryview(body)[length:]
+
+
+def _read_inputs(inputs: Sequence[Mapping[str, Any]], raw: memoryview) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
+    at = 0
+    for tensor in inputs:
+        name = _text(tensor, "name", "an input")
+        datatype = _text(tensor, "datatype", f"input {name!r}")
+        shape = _shape(name, tensor.get("shape"))
+        if name in arrays:
+            raise InvalidCallError(f"input {name!r} is given twice; give each input once")
+        size = _parameters(f"input {name!r}", tensor.get("parameters")).get(BINARY_SIZE)
+        if size is None:
+            arrays[name] = tensors.from_values(name, datatype, shape, _flat(name, tensor.get("data")))
+            continue
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(raw) - at:
+            raise InvalidCallError(
+                f"input {name!r} has {BINARY_SIZE} {size!r}, but {len(raw) - at} bytes of the body are left"
+            )
+        arrays[name] = tensors.from_bytes(name, datatype, shape, raw[at : at + size])
+        at += size
+    if at != len(raw):
+        raise InvalidCallError(
+            f"{len(raw) - at} bytes follow the last tensor; give each input its {BINARY_SIZE}"
+        )
+    return arrays
+
+
+def _flat(name: str, data: Any) -> list[Any]:
+    if not isinstance(data, list):
+        raise InvalidCallError(f"input {name!r} has no data; give a list, or {BINARY_SIZE} and raw bytes")
+    flat: list[Any] = data
+    while flat and isinstance(flat[0], list):
+        if not all(isinstance(item, list) for item in flat):
+            raise InvalidCallError(
+                f"input {name!r} has ragged data; give a flat list or lists of equal depth"
+            )
+        flat = [value for item in flat for value in item]
+    return flat
+
+
+def _values(array: Array) -> list[Any]:
+    if tensors.datatype_of(array) == BYTES:
+        return [value.decode(errors="replace") for value in array.ravel()]
+    values: list[Any] = np.ravel(array).tolist()
+    return values
+
+
+def _shape(name: str, shape: Any) -> list[int]:
+    if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) for n in shape):
+        raise InvalidCallError(f"input {name!r} has shape {shape!r}; expected a list of whole numbers")
+    return shape
+
+
+def _objects(document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    value = document.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InvalidCallError(f"{key} is not a list of objects")
+    return value
+
+
+def _text(document: Mapping[str, Any], key: str, owner: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        raise InvalidCallError(f"{owner} has {key} {value!r}; expected a text")
+    return value
+
+
+def _parameters(owner: str, value: Any) -> dict[str, Scalar]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(
+        isinstance(v, str | int | float | bool) for v in value.values()
+    ):
+        raise InvalidCallError(f"{owner}: parameters must be an object of texts, numbers and booleans")
+    return value

@@ -1,0 +1,44 @@
+"""The processors that a container may use, from either version of cgroups."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from atheria_server.engine.resources import processor_count, thread_environment
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("max 100000", None),
+        ("50000 100000", 1),
+        ("100000 100000", 1),
+        ("1000000000 100000", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_quota_bounds_the_processors(tmp_path: Path, content: str, expected: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(content)
+    assert processor_count(tmp_path) == (expected or len(os.sched_getaffinity(0)))
+
+
+def test_the_quota_of_the_first_version_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("50000")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
+    assert processor_count(tmp_path) == 1
+
+
+def test_no_cgroup_means_all_processors(tmp_path: Path) -> None:
+    assert processor_count(tmp_path) == len(os.sched_getaffinity(0))
+
+
+def test_a_person_who_sets_the_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    environment = thread_environment()
+    assert environment["OMP_NUM_THREADS"] == "7"
+    assert environment["MKL_NUM_THREADS"] == str(processor_count())
