@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -40,22 +41,24 @@ class Image:
 
     @property
     def tag(self) -> str:
-        """Hash of Dockerfile, base and inputs."""
-        digest = hashlib.sha256(f"{self.target} {versions.DEBIAN_SUITE}".encode())
-        for entry in ("Dockerfile", *self.inputs):
-            path = paths.REPOSITORY / entry
-            files = [path] if path.is_file() else sorted(path.rglob("*"))
-            for file in files:
-                if file.is_file() and "__pycache__" not in file.parts:
-                    digest.update(
-                        str(file.relative_to(paths.REPOSITORY)).encode() + b"\0" + file.read_bytes()
-                    )
-        return digest.hexdigest()[:12]
+        """Hash of Dockerfile, base and inputs, as they were when this process first asked."""
+        return _hash_of_sources(self)
 
     @property
     def reference(self) -> str:
         """Full name with tag."""
         return f"{REGISTRY}/{self.component}:{self.tag}"
+
+
+@cache
+def _hash_of_sources(image: Image) -> str:
+    digest = hashlib.sha256(f"{image.target} {versions.DEBIAN_SUITE}".encode())
+    for entry in ("Dockerfile", *image.inputs):
+        path = paths.REPOSITORY / entry
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(str(file.relative_to(paths.REPOSITORY)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 ALL: Final = (

@@ -26,9 +26,17 @@ def colours(field: FloatArray, low: float, high: float) -> npt.NDArray[np.uint8]
     return mixed
 
 
-def terminal(field: FloatArray, low: float, high: float, width: int = 32) -> Text:
-    """Draw `field` with half blocks, two rows of cells a line, at most `width` columns."""
+SHADES = " .:-=+*#%@"
+"""From dark to bright, where there are no colours: a log file, a dumb terminal."""
+
+
+def terminal(field: FloatArray, low: float, high: float, width: int = 32, *, colour: bool = True) -> Text:
+    """Draw `field` with half blocks, two rows of cells a line, at most `width` columns; without colours as shades."""
     every = max(1, field.shape[1] // width)
+    if not colour:
+        unit = np.clip((field[:: 2 * every, ::every] - low) / max(high - low, 1e-12), 0, 1)
+        levels = (unit * (len(SHADES) - 1)).round().astype(int)
+        return Text("".join("".join(SHADES[level] for level in row) + "\n" for row in levels))
     rgb = colours(field[::every, ::every], low, high)
     text = Text()
     for top, bottom in zip(rgb[0::2], rgb[1::2], strict=True):

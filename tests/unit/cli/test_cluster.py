@@ -26,7 +26,9 @@ def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
         Cluster(programs=tmp_path).helm("list", timeout_seconds=1)
 
 
-def test_a_missing_program_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match=r"kubectl is neither in .* run `make setup`"):
         Cluster(programs=tmp_path).kubectl("version")
@@ -40,7 +42,13 @@ def test_the_context_and_kubeconfig_reach_the_program(tmp_path: Path) -> None:
 
 def test_a_wait_is_bounded_and_says_what_was_last_seen() -> None:
     with pytest.raises(ClusterError, match="the model Ready did not happen within 0 s: Unschedulable"):
-        wait_for("the model Ready", lambda: None, timeout_seconds=0, describe=lambda: "Unschedulable", every_seconds=0)
+        wait_for(
+            "the model Ready",
+            lambda: None,
+            timeout_seconds=0,
+            describe=lambda: "Unschedulable",
+            every_seconds=0,
+        )
 
 
 def test_a_wait_returns_what_was_found() -> None:

@@ -29,6 +29,12 @@ def test_the_terminal_shows_two_rows_of_cells_a_line() -> None:
     assert text.plain.splitlines() == ["▀" * 32] * 16
 
 
+def test_without_colours_bright_cells_are_dense_characters() -> None:
+    field = np.zeros((8, 8), np.float32)
+    field[:, 4:] = 1.0
+    assert terminal(field, 0, 1, width=8, colour=False).plain.splitlines() == ["    @@@@"] * 4
+
+
 def test_the_contact_sheet_holds_every_frame(tmp_path: Path) -> None:
     frames = [(2 * i, np.full((8, 8), i, np.float32)) for i in range(10)]
     contact_sheet(frames, tmp_path / "out" / "frames.png", columns=8, scale=2)
