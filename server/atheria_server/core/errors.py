@@ -47,6 +47,10 @@ class UnavailableError(CallError):
     code = "UNAVAILABLE"
 
 
+class NotBegunError(UnavailableError):
+    """This server refuses the call before it began, because it is going or not there yet: another pod may take it."""
+
+
 class FailedError(CallError):
     """The model raised."""
 

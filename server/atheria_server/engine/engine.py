@@ -19,6 +19,7 @@ from atheria_server.core.errors import (
     ExpiredError,
     FullError,
     InvalidCallError,
+    NotBegunError,
     StartError,
     UnavailableError,
 )
@@ -186,7 +187,7 @@ class Engine:
         self._stopping.set()
         for waiting in self._waiting.values():
             if not waiting.started.done():
-                waiting.started.set_exception(UnavailableError("the server stops; try again"))
+                waiting.started.set_exception(NotBegunError("the server stops; try again"))
         await asyncio.gather(*(slot.worker.stop() for slot in self._slots))
 
     def _admitted(self, call: Call, timeout_seconds: float | None) -> _Admission:
@@ -195,9 +196,9 @@ class Engine:
     def admit(self, call: Call, timeout_seconds: float | None) -> tuple[int, asyncio.Future[Any]]:
         """Put the call into the queue; `release` it in every case. Raises CallError."""
         if self._refusing:
-            raise UnavailableError("the server is shutting down; try again elsewhere")
+            raise NotBegunError("the server is shutting down; try again elsewhere")
         if not self._was_ready:
-            raise UnavailableError("the model is not loaded yet; try again when it is ready")
+            raise NotBegunError("the model is not loaded yet; try again when it is ready")
         if call.rows > self._limits.max_queue_rows:
             raise InvalidCallError(
                 f"the call has {call.rows} rows; at most {self._limits.max_queue_rows} are allowed"

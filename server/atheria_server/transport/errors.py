@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from atheria_server.core.errors import CallError, TooLargeError
+from atheria_contract import names
+from atheria_server.core.errors import CallError, NotBegunError, TooLargeError
 
 HTTP_STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -25,6 +26,22 @@ def http_status(error: CallError) -> int:
     return 413 if isinstance(error, TooLargeError) else HTTP_STATUS[error.code]
 
 
-def may_retry(error: CallError) -> bool:
+def http_headers(error: CallError) -> dict[str, str]:
+    """When to try again, and for the gateway that it may do so elsewhere at once."""
+    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if _may_retry(error) else {}
+    return headers | _refusal(error)
+
+
+def grpc_trailers(error: CallError) -> tuple[tuple[str, str], ...]:
+    """The same for gRPC, whose clients wait in milliseconds."""
+    trailers = {"retry-after-ms": str(RETRY_AFTER_SECONDS * 1000)} if _may_retry(error) else {}
+    return tuple((trailers | _refusal(error)).items())
+
+
+def _may_retry(error: CallError) -> bool:
     """Whether the same call may succeed a little later."""
     return error.code in ("RESOURCE_EXHAUSTED", "UNAVAILABLE") and not isinstance(error, TooLargeError)
+
+
+def _refusal(error: CallError) -> dict[str, str]:
+    return {names.HEADER_REFUSED: names.REFUSED_DRAINING} if isinstance(error, NotBegunError) else {}

@@ -13,11 +13,11 @@ import grpc.aio
 
 from atheria_contract.generated import inference_pb2 as pb
 from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceServicer
-from atheria_server.core.errors import CallError, FailedError, TooLargeError, UnavailableError
+from atheria_server.core.errors import CallError, FailedError, NotBegunError, TooLargeError
 from atheria_server.core.infer import InferRequest
 from atheria_server.engine.service import VERSION, ModelService
 from atheria_server.transport import grpc_codec as codec
-from atheria_server.transport.errors import RETRY_AFTER_SECONDS, may_retry
+from atheria_server.transport.errors import grpc_trailers
 
 _LOG = logging.getLogger("atheria.grpc")
 PLATFORM: Final = "litserve"
@@ -87,7 +87,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             self._streams.discard(stream)
             await stream.close()
         if stream.ended_by_server:
-            await _abort(context, UnavailableError("the server is shutting down; call again"))
+            await _abort(context, NotBegunError("the server is shutting down; call again"))
 
     def end_streams(self) -> None:
         """Clients that keep a stream open without a request would keep the server from ending."""
@@ -192,5 +192,4 @@ class _Stream:
 
 
 async def _abort(context: Any, error: CallError) -> None:
-    trailing = (("retry-after-ms", str(RETRY_AFTER_SECONDS * 1000)),) if may_retry(error) else ()
-    await context.abort(grpc.StatusCode[error.code], str(error), trailing)
+    await context.abort(grpc.StatusCode[error.code], str(error), grpc_trailers(error))

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from atheria_server.core.errors import CallError
 from atheria_server.engine.service import ModelService
-from atheria_server.transport.errors import RETRY_AFTER_SECONDS, http_status, may_retry
+from atheria_server.transport.errors import http_headers, http_status
 
 V2_PREFIX: Final = "/v2"
 
@@ -99,8 +99,7 @@ class _QueueAdaptor:
 
 
 def _fail(entry: ResponseBufferItem, error: CallError) -> None:
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if may_retry(error) else None
-    failure = HTTPException(http_status(error), str(error), headers)
+    failure = HTTPException(http_status(error), str(error), http_headers(error))
     if entry.response_queue is not None:
         entry.response_queue.append((failure, LitAPIStatus.ERROR))
     else:

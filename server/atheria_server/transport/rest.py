@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from atheria_server.core.errors import CallError, TooLargeError
 from atheria_server.engine.service import VERSION, ModelService
 from atheria_server.transport import rest_codec as codec
-from atheria_server.transport.errors import RETRY_AFTER_SECONDS, http_status, may_retry
+from atheria_server.transport.errors import http_headers, http_status
 from atheria_server.transport.grpc_service import EXTENSIONS, PLATFORM, SERVER_NAME
 
 _LOG = logging.getLogger("atheria.rest")
@@ -145,8 +145,7 @@ class RestRoutes:
 
 def error_response(error: CallError) -> Response:
     """`{"error": text}` with the status of the table."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if may_retry(error) else {}
-    return JSONResponse({"error": str(error)}, http_status(error), headers)
+    return JSONResponse({"error": str(error)}, http_status(error), http_headers(error))
 
 
 async def _unless_gone(http: Request, call: Awaitable[Any]) -> Any:

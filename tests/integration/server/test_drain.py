@@ -41,7 +41,8 @@ def test_a_draining_server_accepts_for_a_while_and_finishes_what_it_accepted(tmp
                 try:
                     stub.infer(stub.request(), timeout=1)
                 except grpc.RpcError as error:
-                    return error.code() is grpc.StatusCode.UNAVAILABLE
+                    elsewhere = ("atheria-refused", "draining") in error.trailing_metadata()
+                    return error.code() is grpc.StatusCode.UNAVAILABLE and elsewhere
                 return False
 
             eventually("refusal of new calls", refused)

@@ -18,11 +18,13 @@ from atheria_server.core.errors import (
     FailedError,
     FullError,
     InvalidCallError,
+    NotBegunError,
     TooLargeError,
+    UnavailableError,
 )
 from atheria_server.core.infer import InferAnswer
 from atheria_server.transport import grpc_codec, rest_codec
-from atheria_server.transport.errors import HTTP_STATUS, http_status, may_retry
+from atheria_server.transport.errors import HTTP_STATUS, grpc_trailers, http_headers, http_status
 
 ANSWER = InferAnswer(
     outputs={"y": np.arange(4, dtype=np.float32).reshape(2, 2), "t": np.array([b"a", b"b"], dtype=object)},
@@ -132,7 +134,14 @@ def test_every_failure_has_a_status_in_both_protocols() -> None:
 
 
 def test_only_what_may_pass_later_is_worth_a_retry() -> None:
-    assert may_retry(FullError("x"))
-    assert not may_retry(TooLargeError("x"))
-    assert not may_retry(InvalidCallError("x"))
+    assert grpc_trailers(FullError("x")) == (("retry-after-ms", "1000"),)
+    assert http_headers(FullError("x")) == {"retry-after": "1"}
+    assert not grpc_trailers(TooLargeError("x"))
+    assert not grpc_trailers(InvalidCallError("x"))
+
+
+def test_only_a_call_that_never_began_may_be_sent_elsewhere_by_the_gateway():
+    assert ("atheria-refused", "draining") in grpc_trailers(NotBegunError("x"))
+    assert http_headers(NotBegunError("x"))["atheria-refused"] == "draining"
+    assert "atheria-refused" not in dict(grpc_trailers(UnavailableError("x")))
     assert http_status(TooLargeError("x")) == 413
