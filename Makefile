@@ -16,14 +16,14 @@ setup: ## prepare everything the other targets need (uv, .venv, system packages)
 	$(BIN)/atheria-local prerequisites --install
 
 .PHONY: demo
-demo: setup ## bring a cluster up, install Atheria, serve a model, scale it to zero and wake it (CONTEXT=name: on your own cluster)
+demo: setup ## bring a cluster up, install Atheria, serve a model, scale it to zero and wake it (CONTEXT=name [VALUES=file]: on your own cluster)
 	@if [ -z "$(CONTEXT)" ] && [ -z "$${KUBECONFIG:-}" ]; then
 	  $(BIN)/atheria-local build
 	  $(BIN)/atheria-local up
 	  $(BIN)/atheria-local images
 	  exec $(BIN)/atheria demo --local
 	else
-	  exec $(BIN)/atheria demo $(if $(CONTEXT),--context $(CONTEXT))
+	  exec $(BIN)/atheria demo $(if $(CONTEXT),--context $(CONTEXT)) $(addprefix --values ,$(VALUES))
 	fi
 
 .PHONY: demo-down
