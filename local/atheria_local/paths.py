@@ -25,6 +25,7 @@ RECORDS: Final = CLUSTER / "processes"
 
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atheria"
 GO_BUILD_CACHE: Final = CACHE / "go-build"
+GO_MODULE_CACHE: Final = CACHE / "go-mod"
 CONTAINERD_ROOT: Final = CACHE / "containerd"
 """Image layers survive `down` here, so that the next `up` loads nothing twice."""
 

@@ -139,7 +139,8 @@ def _build(go: Path, build: Build) -> None:
             **os.environ,
             "CGO_ENABLED": "0",
             "GOCACHE": str(paths.GO_BUILD_CACHE),
-            "GOFLAGS": "-mod=readonly -buildvcs=false",
+            "GOMODCACHE": str(paths.GO_MODULE_CACHE),
+            "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false",
             "GOWORK": "off",
         }
         flags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in build.variables)])
