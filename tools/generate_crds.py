@@ -1,6 +1,6 @@
 """Write the CRDs from `atheria_operator.api.types` to manifests/crds and the chart; `--check` only compares.
 
-Run by `make generate`; tests/contract/test_crds_are_current.py keeps the files equal to the types.
+Run by `make generate`; tests/unit/operator/api/test_crds_are_current.py keeps the files equal to the types.
 """
 
 from __future__ import annotations

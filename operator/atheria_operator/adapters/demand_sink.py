@@ -16,6 +16,9 @@ from atheria_operator.runtime.demand_board import DemandBoard
 _LOG = logging.getLogger(__name__)
 _OPTIONS: Final = [
     ("grpc.so_reuseport", 0),
+    # A gateway that vanished without a word must not leave its stream open for ever.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
     # Gateways ping when they have nothing to say.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),

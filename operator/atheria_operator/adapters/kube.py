@@ -20,6 +20,7 @@ from atheria_operator.runtime.ports import NOT_FOUND, ClusterError, ObjectRef, S
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _PARALLEL: Final = 20
 """Requests at a time: a start with a thousand models must not starve others at the API server."""
+_UNKNOWN_FIELD: Final = "failed to create typed patch object"
 _PLURALS: Final = {
     "Deployment": "deployments",
     "Service": "services",
@@ -134,7 +135,10 @@ class KubeClusterWriter:
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise ClusterError(0, f"{method} {path}: {type(error).__name__} {error}") from error
         if answer.response.status >= 300:
-            raise ClusterError(answer.response.status, _message(text))
+            message = _message(text)
+            # Server-side apply answers 500 to a field that the kind does not have.
+            is_unknown_field = answer.response.status == 500 and _UNKNOWN_FIELD in message
+            raise ClusterError(422 if is_unknown_field else answer.response.status, message)
         return json.loads(text)
 
 

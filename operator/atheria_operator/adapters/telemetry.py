@@ -83,4 +83,5 @@ async def serve_metrics(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()
-    return runner, int(runner.addresses[0][1])
+    # A free port is chosen for each address family; this is the one of IPv4.
+    return runner, next(int(address[1]) for address in runner.addresses if len(address) == 2)

@@ -16,7 +16,7 @@ from atheria_operator.handlers.children import observe, profiles
 from atheria_operator.handlers.dependencies import Dependencies
 from atheria_operator.runtime.ports import ClusterError, Raced
 from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
-from atheria_operator.runtime.scaler import TICK_SECONDS, Scaler, ScalingPorts
+from atheria_operator.runtime.scaler import Scaler, ScalingPorts
 
 _LOG = logging.getLogger(__name__)
 MODELS: Final = (names.GROUP, names.VERSION, names.MODEL_PLURAL)
@@ -55,7 +55,6 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
         with given.reconcile_wakeups.listening(key) as woken:
             await _run_reconciler(key, loop, look, woken, stopped, given)
         given.decisions.pop(key, None)
-        given.telemetry.forget(key)
 
     @kopf.daemon(*MODELS, id="autoscale", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
     async def autoscale(
@@ -76,8 +75,11 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
             while not await _stopped_or_woken(stopped, woken, wait_seconds):
                 woken.clear()
                 try:
-                    await loop.tick(body, observe(key, indexes))
-                    failures, wait_seconds = 0, TICK_SECONDS
+                    after_seconds = await loop.tick(body, observe(key, indexes))
+                    failures, wait_seconds = (
+                        0,
+                        given.resync_seconds if after_seconds is None else after_seconds,
+                    )
                 except Raced as race:
                     # Nothing is lost by a short wait, and the watches catch up meanwhile.
                     _LOG.info("model=%s scaling raced at %s: deciding again", key, race)
@@ -86,6 +88,7 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
                     failures += 1
                     wait_seconds = backoff_seconds(failures, given.clock.jitter())
                     _log_failure("scaling", key, error, wait_seconds)
+        given.telemetry.forget(key)
 
 
 def _key(namespace: str | None, name: str) -> ModelKey:

@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 RING: Final = 10
 """Decisions kept in the status."""
 TICK_SECONDS: Final = 1.0
-"""Longest wait for a wake: idle clocks run without events."""
+"""Time between two looks while an idle clock or a scale-down delay runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +61,18 @@ class Scaler:
         # What this loop wrote itself, until the watches have caught up.
         self._written: dict[ObjectRef, Scale] = {}
 
-    async def tick(self, body: Body, observed: Observed) -> bool:
-        """One look and at most one change; True when something was written. Raises ClusterError."""
+    async def tick(self, body: Body, observed: Observed) -> float | None:
+        """One look and at most one change. Raises ClusterError, and Raced when somebody else wrote first.
+
+        Returns the seconds after which to look again, None for the next wake: a model that is as small as it may be and
+        that nobody calls has no clock running.
+        """
         intent = parse_model(body)
         if isinstance(intent, Problem):
-            return False
+            return None
         deployments = observed.deployments(intent.uid)
         if not deployments:
-            return False
+            return None
         model_ref = ObjectRef(
             api_version=names.API_VERSION,
             kind=names.MODEL_KIND,
@@ -87,13 +91,10 @@ class Scaler:
         self._written = {ref: scale for ref, scale in self._written.items() if ref in seen}
         requested = seen[model_ref].replicas
         actual = max(scale.replicas for ref, scale in seen.items() if ref != model_ref)
+        demand = self._ports.demand.demand(self._key)
         state, decision = decide(
             self._state,
-            Observation(
-                requested_replicas=requested,
-                actual_replicas=actual,
-                demand=self._ports.demand.demand(self._key),
-            ),
+            Observation(requested_replicas=requested, actual_replicas=actual, demand=demand),
             intent.scaling,
             self._ports.clock.monotonic_seconds(),
         )
@@ -112,7 +113,9 @@ class Scaler:
             if actual != decision.replicas:
                 self._tell(body, actual, decision)
         self._state = state
-        return bool(changes)
+        is_quiet = demand is None or demand.calls == 0
+        is_smallest = decision.replicas <= intent.scaling.min_replicas
+        return None if intent.scaling.is_external or (is_quiet and is_smallest) else TICK_SECONDS
 
     def _newest(self, ref: ObjectRef, cached: Scale) -> Scale:
         """The cached number, or what this loop has written where the cache is older than that."""

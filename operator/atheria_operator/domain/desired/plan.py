@@ -117,7 +117,9 @@ def stamp(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def contains(live: Any, desired: Any) -> bool:
-    """Whether `live` has all that `desired` says; fields that others set do not count."""
+    """Whether `live` has all that `desired` says; fields that others set do not count, nor do empty maps and lists."""
+    if live is None and desired in ({}, [], ()):
+        return True
     if isinstance(desired, Mapping):
         return isinstance(live, Mapping) and all(
             contains(live.get(key), item) for key, item in desired.items()
@@ -128,7 +130,7 @@ def contains(live: Any, desired: Any) -> bool:
             and len(live) == len(desired)
             and all(contains(one, other) for one, other in zip(live, desired, strict=True))
         )
-    return bool(live == desired) or (not desired and live is None)
+    return bool(live == desired)
 
 
 def _differs(body: Mapping[str, Any], observed: Observed, owner_uid: str) -> bool:

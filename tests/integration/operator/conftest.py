@@ -1,0 +1,68 @@
+"""Fixtures: one control plane and one operator for all tests here, a namespace for each test."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from atheria_local.control_plane import ControlPlane
+
+
+def _load(name: str, file: str) -> ModuleType:
+    """Import a helper beside this file under importlib mode, once."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+harness: Any = _load("operator_harness", "harness.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """A control plane with the chart's definitions, profiles and rights."""
+    with ControlPlane(controllers=True) as plane:
+        found = harness.Cluster(plane)
+        found.install()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The operator as a process."""
+    with harness.running_operator(cluster, tmp_path_factory.mktemp("operator")) as process:
+        yield process
+
+
+@pytest.fixture
+def bare(cluster: Any) -> Iterator[Any]:
+    """An empty namespace, deleted afterwards; the operator may not run."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield harness.Namespace(cluster, name)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def space(operator: Any, bare: Any) -> Any:
+    """An empty namespace with the operator running."""
+    return bare

@@ -1,0 +1,173 @@
+"""The status through a model's life, with the words of whoever refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from operator_harness import eventually
+
+from atheria_contract import names
+
+
+def test_a_new_model_starts_is_ready_and_warm_and_shows_its_cold_start(space: Any) -> None:
+    space.apply_model()
+    revision = space.wait_active()
+    starting = space.wait_condition("Ready", "Unknown")
+    assert starting["reason"] in {"Creating", "Scheduling"}
+    space.make_ready(revision)
+    space.wait_condition("Ready", "True", "Ready")
+    space.wait_condition("Warm", "True")
+    space.wait_condition("Active", "True")
+    status = space.model()["status"]
+    assert (status["readyReplicas"], status["phase"]) == (1, "Ready")
+    assert status["selector"] == f"{names.LABEL_MODEL}=qca"
+    assert status["coldStart"]["revision"] == revision
+    assert status["coldStart"]["totalSeconds"] >= 0
+    assert status["revisions"] == [{"name": revision, "weight": 100, "replicas": 1, "readyReplicas": 1}]
+    line = space.kubectl("get", "am", "qca", "--no-headers").split()
+    assert line[:5] == ["qca", "True", "Ready", revision, "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "words"),
+    [
+        ({"model": {"source": "builtin://nothing"}}, "UnknownSource", ["builtin://qca", "builtin://echo"]),
+        ({"hardware": {"profile": "tpu"}}, "ProfileNotFound", ["'tpu'", "cpu", "nvidia-l4"]),
+        (
+            {"model": {"source": "builtin://echo", "parameters": {"a": {"b": 1}}}},
+            "InvalidSpec",
+            ["spec.model.parameters.a"],
+        ),
+        ({"podTemplate": {"spec": {"restartPolicy": "Sometimes"}}}, "Refused", ["restartPolicy", "Sometimes"]),
+        ({"podTemplate": {"spec": {"nodeSelektor": {}}}}, "Refused", ["nodeSelektor"]),
+    ],
+    ids=["unknown builtin", "missing profile", "nested parameter", "wrong value in podTemplate", "unknown field"],
+)  # fmt: skip
+def test_a_spec_that_cannot_be_served_is_not_accepted(
+    space: Any, change: dict[str, Any], reason: str, words: list[str]
+) -> None:
+    space.apply_model(**change)
+    for kind in ("Accepted", "Ready"):
+        found = space.wait_condition(kind, "False", reason)
+        for word in words:
+            assert word in found["message"]
+    space.apply_model()
+    space.wait_condition("Accepted", "True")
+
+
+def test_a_profile_that_is_created_later_is_found(space: Any) -> None:
+    profile = f"late-{space.name}"
+    space.apply_model(hardware={"profile": profile})
+    space.wait_condition("Accepted", "False", "ProfileNotFound")
+    space.cluster.apply(
+        {
+            "apiVersion": names.API_VERSION,
+            "kind": names.PROFILE_KIND,
+            "metadata": {"name": profile},
+            "spec": {"nodeSelector": {"a": "b"}},
+        }
+    )
+    try:
+        space.wait_condition("Accepted", "True")
+    finally:
+        space.cluster.kubectl("delete", "ahp", profile)
+
+
+def test_a_pod_that_cannot_be_placed_is_reported_in_the_schedulers_own_words(space: Any) -> None:
+    space.apply_model()
+    pod = space.wait_pods(space.wait_active())[0]["metadata"]["name"]
+    words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    space.cluster.patch_status(f"pod/{pod}", space.name, {"conditions": [condition]})
+    assert words in space.wait_condition("Ready", "False", "Unschedulable")["message"]
+    events = space.get("events", "--field-selector=reason=Unschedulable,involvedObject.kind=AtheriaModel")
+    assert words in events["items"][0]["message"]
+
+
+def test_a_server_that_ends_is_reported_with_its_last_words(space: Any) -> None:
+    space.apply_model()
+    pod = space.wait_pods(space.wait_active())[0]["metadata"]["name"]
+    message = "loading\natheria-server: error: digest is sha256:ab, expected sha256:00\n"
+    space.set_pod(
+        pod, state={"terminated": {"exitCode": 3, "reason": "Error", "message": message, "startedAt": None}}
+    )
+    found = space.wait_condition("Ready", "False", "ModelFailed")
+    assert found["message"].endswith("exit code 3: digest is sha256:ab, expected sha256:00")
+    space.set_pod(pod, ready=True)
+    space.wait_condition("Ready", "True")
+
+
+def test_a_change_makes_a_new_revision_that_takes_over_when_it_is_ready(space: Any) -> None:
+    space.apply_model()
+    old = space.wait_active()
+    space.make_ready(old)
+    space.wait_condition("Ready", "True")
+    space.apply_model(batching={"maxBatchSize": 2})
+    found = space.wait_condition("Ready", "Unknown")
+    assert f"calls still go to revision {old}" in found["message"]
+    assert space.model()["status"]["activeRevision"] == old
+
+    def other() -> str | None:
+        deployments = [item["metadata"]["name"] for item in space.get("deployments")["items"]]
+        return next((name for name in deployments if name != old), None)
+
+    new = eventually("the new revision's Deployment", other)
+    assert space.replicas("deployment", new) == 1
+    space.make_ready(new)
+    assert space.wait_active(other_than=old) == new
+    space.wait_condition("Ready", "True")
+    for kind in ("deployment", "service", "configmap"):
+        eventually(
+            f"no {kind} {old}", lambda kind=kind: space.cluster.find(kind, old, "-n", space.name) is None
+        )
+
+
+def test_a_new_revision_that_fails_leaves_the_old_one_serving(space: Any) -> None:
+    space.apply_model()
+    old = space.wait_active()
+    space.make_ready(old)
+    space.wait_condition("Ready", "True")
+    space.apply_model(model={"source": "python://nothing.here:Api"})
+    pods = eventually(
+        "a pod of the new revision",
+        lambda: (
+            [
+                pod["metadata"]["name"]
+                for pod in space.get("pods")["items"]
+                if not pod["metadata"]["name"].startswith(old)
+            ]
+        ),
+    )
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no module named nothing"}}
+    space.set_pod(pods[0], state=ended)
+    found = space.wait_condition("Ready", "False", "ModelFailed")
+    assert "no module named nothing" in found["message"]
+    assert found["message"].endswith(f"calls still go to revision {old}")
+    space.wait_condition("Warm", "True")
+    assert space.model()["status"]["activeRevision"] == old
+    assert space.replicas("deployment", old) == 1
+
+
+def test_a_model_at_zero_takes_its_new_revision_at_once(space: Any) -> None:
+    space.apply_model(scaling={"initialReplicas": 0})
+    old = space.wait_active()
+    space.wait_condition("Ready", "True", "ScaledToZero")
+    space.wait_condition("Active", "False", "ScaledToZero")
+    space.apply_model(scaling={"initialReplicas": 0}, batching={"maxBatchSize": 2})
+    new = space.wait_active(other_than=old)
+    assert space.replicas("deployment", new) == 0
+    space.wait_condition("Ready", "True", "ScaledToZero")
+
+
+def test_the_status_comes_to_rest(space: Any) -> None:
+    space.apply_model()
+    space.make_ready(space.wait_active())
+    space.wait_condition("Ready", "True")
+    process = json.dumps(space.model()["status"])
+    version = space.model()["metadata"]["resourceVersion"]
+    space.kubectl("annotate", "deployment", space.wait_active(), "touched=1")
+    eventually("the touched Deployment", lambda: "touched" in json.dumps(space.get("deployments")))
+    assert json.dumps(space.model()["status"]) == process
+    assert space.model()["metadata"]["resourceVersion"] == version

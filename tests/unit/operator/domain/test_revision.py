@@ -1,0 +1,78 @@
+"""A revision's hash: equal for equal pods, different for different ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from atheria_operator.api.model import HardwareProfile, ModelIntent
+from atheria_operator.domain.desired.pod_template import ServerDefaults
+from atheria_operator.domain.desired.revision import HASH_LENGTH, build_revision, digest_of
+
+Intents = Callable[..., ModelIntent]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(value=st.dictionaries(st.text(max_size=3), JSON, max_size=5))
+def test_the_order_of_keys_has_no_part_in_a_digest(value: dict[str, Any]) -> None:
+    digest = digest_of(value)
+    assert digest == digest_of(dict(reversed(list(value.items()))))
+    assert len(digest) == HASH_LENGTH
+
+
+@given(one=st.dictionaries(st.text(max_size=3), JSON), other=st.dictionaries(st.text(max_size=3), JSON))
+def test_different_values_have_different_digests(one: dict[str, Any], other: dict[str, Any]) -> None:
+    # 1 and True are equal in Python, but not in JSON.
+    if repr(sorted(one.items())) != repr(sorted(other.items())) and one != other:
+        assert digest_of(one) != digest_of(other)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(minimum=st.integers(0, 5), more=st.integers(0, 5), replicas=st.integers(0, 9))
+def test_scaling_has_no_part_in_a_revision(
+    intent: Intents, cpu: HardwareProfile, defaults: ServerDefaults, minimum: int, more: int, replicas: int
+) -> None:
+    scaling = {"minReplicas": minimum, "maxReplicas": max(1, minimum + more)}
+    changed = build_revision(intent(scaling=scaling, replicas=replicas), cpu, defaults)
+    assert changed == build_revision(intent(), cpu, defaults)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"source": "builtin://echo"}},
+        {"model": {"source": "builtin://qca", "parameters": {"law": "nca"}}},
+        {"model": {"source": "builtin://qca", "digest": f"sha256:{'0' * 64}"}},
+        {"batching": {"maxBatchSize": 2}},
+        {"batching": {"maxLatency": "1ms"}},
+        {"warmup": {"shapes": [[1]]}},
+        {"podTemplate": {"spec": {"nodeSelector": {"a": "b"}}}},
+    ],
+)
+def test_what_changes_the_pods_changes_the_revision(
+    intent: Intents, cpu: HardwareProfile, defaults: ServerDefaults, change: dict[str, Any]
+) -> None:
+    assert (
+        build_revision(intent(**change), cpu, defaults).hash != build_revision(intent(), cpu, defaults).hash
+    )
+
+
+def test_another_image_or_profile_is_another_revision(
+    intent: Intents, cpu: HardwareProfile, defaults: ServerDefaults
+) -> None:
+    hashes = {
+        build_revision(intent(), cpu, defaults).hash,
+        build_revision(intent(), cpu, replace(defaults, image="server:2")).hash,
+        build_revision(intent(), replace(cpu, image="other"), defaults).hash,
+        build_revision(intent(), replace(cpu, node_selector={"a": "b"}), defaults).hash,
+    }
+    assert len(hashes) == 4

@@ -1,0 +1,37 @@
+"""The operator's settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from atheria_contract import names
+from atheria_operator.settings import SettingsError, read_settings
+
+IMAGE = {names.ENV_SERVER_IMAGE: "server:1"}
+
+
+def test_an_image_is_enough() -> None:
+    settings = read_settings(IMAGE)
+    assert (settings.server_image, settings.namespaces) == ("server:1", ())
+    assert (settings.demand_port, settings.metrics_port) == (names.PORT_DEMAND, names.PORT_METRICS)
+
+
+def test_namespaces_are_a_list_with_commas() -> None:
+    assert read_settings({**IMAGE, "ATHERIA_NAMESPACES": "b, a,,b"}).namespaces == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, names.ENV_SERVER_IMAGE),
+        ({**IMAGE, "ATHERIA_IMAGE_PULL_POLICY": "often"}, "Always, IfNotPresent, Never"),
+        ({**IMAGE, "ATHERIA_DEMAND_PORT": "x"}, "ATHERIA_DEMAND_PORT is 'x'"),
+        ({**IMAGE, "ATHERIA_METRICS_PORT": "70000"}, "65535"),
+        ({**IMAGE, "ATHERIA_RESYNC_SECONDS": "0"}, "from 1 to 3600"),
+        ({**IMAGE, "ATHERIA_LOG_LEVEL": "loud"}, "DEBUG"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(environment: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings(environment)
+    assert words in str(refused.value)
