@@ -92,17 +92,16 @@ class Scaler:
         requested = seen[model_ref].replicas
         actual = max(scale.replicas for ref, scale in seen.items() if ref != model_ref)
         demand = self._ports.demand.demand(self._key)
+        ready = int((body.get("status") or {}).get("readyReplicas") or 0)
         state, decision = decide(
             self._state,
-            Observation(requested_replicas=requested, actual_replicas=actual, demand=demand),
+            Observation(
+                requested_replicas=requested, actual_replicas=actual, ready_replicas=ready, demand=demand
+            ),
             intent.scaling,
             self._ports.clock.monotonic_seconds(),
         )
-        self._ports.telemetry.replicas(
-            self._key,
-            desired=decision.replicas,
-            ready=int((body.get("status") or {}).get("readyReplicas") or 0),
-        )
+        self._ports.telemetry.replicas(self._key, desired=decision.replicas, ready=ready)
         changes = {
             ref: scale
             for ref, scale in seen.items()

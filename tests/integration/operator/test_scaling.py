@@ -77,6 +77,7 @@ def test_demand_adds_pods_up_to_the_maximum_and_idling_takes_them_to_zero(
     report_until(
         gateway, space, lambda: both(space, revision) == (3, 3), "3 pods at most", in_flight=50, arrivals=53
     )
+    space.make_ready(revision, 3)
     report_until(gateway, space, lambda: both(space, revision) == (0, 0), "zero when idle", arrivals=53)
     space.wait_condition("Ready", "True", "ScaledToZero")
     decisions = eventually(
@@ -99,6 +100,7 @@ def test_a_wake_by_a_gateway_is_kept_until_reports_have_shown_idling(space: Any,
         "the poked Deployment", lambda: "poke" in space.get("deployment", revision)["metadata"]["labels"]
     )
     assert both(space, revision) == (1, 1)
+    space.make_ready(revision)
     report_until(gateway, space, lambda: both(space, revision) == (0, 0), "zero after the idle timeout")
     assert time.monotonic() - woken >= 2
 

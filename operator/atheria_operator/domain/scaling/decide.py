@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from atheria_operator.api.model import ScalingPolicy
 from atheria_operator.domain.scaling.demand import Demand
+
+STARTUP_ALLOWANCE_SECONDS: Final = 900.0
+"""A cold start is not idleness: while no pod is ready yet the idle clock stands still, for at most this long."""
 
 
 class ScalingReason(StrEnum):
@@ -23,6 +27,7 @@ class ScalingReason(StrEnum):
     DEMAND = "Demand"
     DELAYED = "ScaleDownDelayed"
     LOWER_DEMAND = "LowerDemand"
+    STARTING = "Starting"
     WAITING_IDLE = "WaitingForIdleTimeout"
     IDLE = "Idle"
     EXTERNAL = "External"
@@ -36,6 +41,8 @@ class Observation:
     """spec.replicas of the model."""
     actual_replicas: int
     """spec.replicas of its Deployments, the highest."""
+    ready_replicas: int
+    """Pods that answer calls."""
     demand: Demand | None
     """None when no gateway has said anything lately."""
 
@@ -52,6 +59,8 @@ class ScalingState:
     decided: int | None = None
     """The last decision; a higher current number means that somebody else raised it."""
     idle_since_seconds: float | None = None
+    starting_since_seconds: float | None = None
+    """Since when pods are asked for and none is ready."""
     lower_since_seconds: float | None = None
     """Since when fewer pods than there are have been enough."""
     lower_peak: int = 0
@@ -85,6 +94,7 @@ def decide(
     current = observation.current
     if state.decided is None or current > state.decided:
         state = ScalingState(decided=current, arrivals_total=state.arrivals_total)
+    state = _with_start(state, observation, now_seconds)
     demand = observation.demand
     if demand is None:
         return _hold(state, current, policy, ScalingReason.NO_REPORTS, "no gateway has reported for 3 s")
@@ -93,6 +103,8 @@ def decide(
         return _hold(state, current, policy, ScalingReason.INCOMPLETE_REPORTS, "a gateway has gone silent")
     is_idle = demand.calls == 0 and state.arrivals_total in (None, demand.arrivals_total)
     state = replace(state, arrivals_total=demand.arrivals_total)
+    if is_idle and _is_starting(state, now_seconds):
+        return _decide_starting(replace(state, idle_since_seconds=None), current, policy, now_seconds)
     if is_idle:
         return _decide_idle(state, current, policy, now_seconds)
     return _decide_busy(replace(state, idle_since_seconds=None), current, wanted, demand, policy, now_seconds)
@@ -102,6 +114,26 @@ def _wanted(demand: Demand, policy: ScalingPolicy) -> int:
     if demand.calls == 0:
         return policy.min_replicas
     return policy.clamp(max(1, -(-demand.calls // policy.target_calls)))
+
+
+def _with_start(state: ScalingState, observation: Observation, now: float) -> ScalingState:
+    if observation.current == 0 or observation.ready_replicas > 0:
+        return replace(state, starting_since_seconds=None)
+    since = now if state.starting_since_seconds is None else state.starting_since_seconds
+    return replace(state, starting_since_seconds=since)
+
+
+def _is_starting(state: ScalingState, now: float) -> bool:
+    since = state.starting_since_seconds
+    return since is not None and now - since < STARTUP_ALLOWANCE_SECONDS
+
+
+def _decide_starting(
+    state: ScalingState, current: int, policy: ScalingPolicy, now: float
+) -> tuple[ScalingState, Decision]:
+    state, replicas = _delayed(state, current, max(min(1, current), policy.min_replicas), policy, now)
+    words = "no call yet, and no pod is ready yet"
+    return replace(state, decided=replicas), _decision(replicas, ScalingReason.STARTING, words, policy)
 
 
 def _decide_idle(

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atheria_operator.api.model import ScalingPolicy
-from atheria_operator.domain.scaling.decide import Decision, Observation, ScalingReason, ScalingState, decide
+from atheria_operator.domain.scaling.decide import (
+    STARTUP_ALLOWANCE_SECONDS,
+    Decision,
+    Observation,
+    ScalingReason,
+    ScalingState,
+    decide,
+)
 from atheria_operator.domain.scaling.demand import Demand
 
 POLICY = ScalingPolicy(max_replicas=4, target_calls=2, idle_timeout_seconds=10, scale_down_delay_seconds=5)
@@ -21,10 +28,11 @@ def calls(held: int = 0, in_flight: int = 0, arrivals: int = 0, *, complete: boo
 
 @dataclass
 class Story:
-    """A model whose decisions are carried out at once."""
+    """A model whose decisions are carried out at once; its pods are ready at once unless `is_starting`."""
 
     policy: ScalingPolicy = POLICY
     replicas: int = 0
+    is_starting: bool = False
     now: float = 100.0
     state: ScalingState = field(default_factory=ScalingState)
 
@@ -32,7 +40,10 @@ class Story:
         """Time passes, then the autoscaler looks."""
         self.now += seconds
         observation = Observation(
-            requested_replicas=self.replicas, actual_replicas=self.replicas, demand=demand
+            requested_replicas=self.replicas,
+            actual_replicas=self.replicas,
+            ready_replicas=0 if self.is_starting else self.replicas,
+            demand=demand,
         )
         self.state, decision = decide(self.state, observation, self.policy, self.now)
         self.replicas = decision.replicas
@@ -94,6 +105,25 @@ def test_a_wake_by_a_gateway_is_kept_for_a_whole_idle_timeout_after_it() -> None
     assert story.after(1, calls()).replicas == 0
 
 
+def test_a_cold_start_longer_than_the_idle_timeout_is_not_idleness() -> None:
+    story = Story(replicas=1, is_starting=True)
+    for _ in range(60):
+        decision = story.after(1, calls())
+        assert (decision.replicas, decision.reason) == (1, ScalingReason.STARTING)
+    story.is_starting = False
+    for _ in range(10):
+        assert story.after(1, calls()).replicas == 1
+    assert story.after(1, calls()).replicas == 0
+
+
+def test_a_model_that_never_starts_is_given_up_after_the_allowance_and_the_idle_timeout() -> None:
+    story = Story(replicas=1, is_starting=True)
+    story.after(1, calls())
+    assert story.after(STARTUP_ALLOWANCE_SECONDS - 1, calls()).replicas == 1
+    assert story.after(1, calls()).replicas == 1
+    assert story.after(POLICY.idle_timeout_seconds, calls()).replicas == 0
+
+
 def test_pods_go_only_when_fewer_were_enough_for_the_whole_delay() -> None:
     story = Story(replicas=4)
     assert story.after(1, calls(2)).replicas == 4
@@ -120,7 +150,9 @@ def test_a_minimum_is_raised_to_without_any_report_and_a_maximum_lowered_to() ->
 def test_an_external_class_copies_the_request_within_the_bounds() -> None:
     policy = ScalingPolicy(min_replicas=1, max_replicas=3, is_external=True)
     for requested, decided in ((0, 1), (2, 2), (9, 3)):
-        observation = Observation(requested_replicas=requested, actual_replicas=7, demand=calls(99))
+        observation = Observation(
+            requested_replicas=requested, actual_replicas=7, ready_replicas=7, demand=calls(99)
+        )
         assert decide(ScalingState(), observation, policy, 0)[1].replicas == decided
 
 
@@ -171,7 +203,9 @@ def test_whatever_happens_the_bounds_hold_demand_is_served_and_silence_lowers_no
 def test_a_fresh_start_never_lowers_within_the_bounds(
     policy: ScalingPolicy, demand: Demand | None, requested: int, actual: int
 ) -> None:
-    observation = Observation(requested_replicas=requested, actual_replicas=actual, demand=demand)
+    observation = Observation(
+        requested_replicas=requested, actual_replicas=actual, ready_replicas=actual, demand=demand
+    )
     decision = decide(ScalingState(), observation, policy, 5.0)[1]
     lowest = min(max(requested, actual), policy.max_replicas)
     if policy.idle_timeout_seconds > 0 and policy.scale_down_delay_seconds > 0:

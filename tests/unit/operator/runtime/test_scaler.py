@@ -112,6 +112,11 @@ def calls(held: int) -> Demand:
     return Demand(held=held, in_flight=0, arrivals_total=held, is_complete=True)
 
 
+def ready(body: Any) -> Any:
+    """A model with a pod that answers calls: the idle clock runs."""
+    return {**body, "status": {"readyReplicas": 1}}
+
+
 async def to_zero(rig: Rig, body: Any) -> None:
     """Idle until the decision is 0."""
     rig.said = calls(0)
@@ -122,7 +127,7 @@ async def to_zero(rig: Rig, body: Any) -> None:
 
 async def test_pods_come_before_the_request_and_go_after_it(body: Bodies) -> None:
     rig = Rig(Memory(0, 0))
-    model = body(scaling=SCALING)
+    model = ready(body(scaling=SCALING))
     rig.said = calls(5)
     assert await rig.tick(model) == TICK_SECONDS
     assert rig.memory.writes == [("Deployment", 3), (names.MODEL_KIND, 3)]
@@ -138,7 +143,7 @@ async def test_pods_come_before_the_request_and_go_after_it(body: Bodies) -> Non
 
 async def test_a_wake_between_the_look_and_the_write_is_not_undone(body: Bodies) -> None:
     rig = Rig(Memory(0, 1))
-    model = body(scaling=SCALING)
+    model = ready(body(scaling=SCALING))
     rig.said = calls(0)
     await rig.tick(model)
     seen = rig.memory.observed()
@@ -153,7 +158,7 @@ async def test_a_wake_between_the_look_and_the_write_is_not_undone(body: Bodies)
 
 async def test_a_write_that_loses_to_another_is_decided_anew(body: Bodies) -> None:
     rig = Rig(Memory(1, 1))
-    model = body(scaling=SCALING)
+    model = ready(body(scaling=SCALING))
     rig.said = calls(0)
     await rig.tick(model)
     rig.now_seconds += 11
@@ -165,7 +170,7 @@ async def test_a_write_that_loses_to_another_is_decided_anew(body: Bodies) -> No
 
 async def test_its_own_write_is_not_taken_for_a_wake_while_the_watch_lags(body: Bodies) -> None:
     rig = Rig(Memory(1, 1))
-    model = body(scaling=SCALING)
+    model = ready(body(scaling=SCALING))
     stale = rig.memory.observed()
     await to_zero(rig, model)
     rig.memory.writes.clear()
@@ -177,7 +182,7 @@ async def test_its_own_write_is_not_taken_for_a_wake_while_the_watch_lags(body: 
 async def test_a_wake_of_one_of_both_is_carried_to_the_other(body: Bodies) -> None:
     for woken in (MODEL, DEPLOYMENT):
         rig = Rig(Memory(1, 1))
-        model = body(scaling=SCALING)
+        model = ready(body(scaling=SCALING))
         await to_zero(rig, model)
         rig.memory.set(woken, 1)
         rig.said = None

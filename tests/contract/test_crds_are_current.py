@@ -11,7 +11,7 @@ import pytest
 
 from atheria_operator.api.schema import build_model_crd, build_profile_crd
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[2]
 
 
 def _generator() -> Any:
