@@ -25,6 +25,8 @@ PAUSE_IMAGE: Final = "localhost/atheria/pause:1"
 BASE_IMAGE: Final = f"localhost/debian:{versions.DEBIAN_SUITE}"
 REGISTRY: Final = "localhost/atheria"
 _STORAGE: Final = paths.CACHE / "images"
+_RUN: Final = paths.CACHE / "images-run"
+"""buildah's locks and mounts; not under `paths.RUN`, which is there only while a cluster is."""
 _BUILD_TIMEOUT_SECONDS: Final = 1800
 _CERTIFICATE_VARIABLES: Final = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -165,7 +167,7 @@ def _build_options() -> list[str]:
 
 
 def _buildah(*arguments: str, log: str = "") -> str:
-    storage = [f"--root={_STORAGE}", f"--runroot={paths.RUN}/buildah"]
+    storage = [f"--root={_STORAGE}", f"--runroot={_RUN}"]
     return run(
         ["buildah", *storage, *arguments],
         timeout_seconds=_BUILD_TIMEOUT_SECONDS,
