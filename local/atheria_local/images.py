@@ -136,7 +136,8 @@ def _ensure_base() -> None:
     if _built(BASE_IMAGE):
         return
     with step(f"Debian {versions.DEBIAN_SUITE} base image (debootstrap)", "the first time, about 1 min"):
-        root = paths.CACHE / f"debootstrap-{os.getpid()}"
+        root = paths.CACHE / "debootstrap"
+        _remove_tree(root)
         mirror = [os.environ["DEBIAN_MIRROR"]] if os.environ.get("DEBIAN_MIRROR") else []
         try:
             run(["debootstrap", "--variant=minbase", versions.DEBIAN_SUITE, str(root), *mirror],
@@ -152,7 +153,12 @@ def _ensure_base() -> None:
             finally:
                 _buildah("rm", container)
         finally:
-            run(["rm", "-rf", "--one-file-system", str(root)], timeout_seconds=120, check=False)
+            _remove_tree(root)
+
+
+def _remove_tree(root: Path) -> None:
+    """Also what a killed debootstrap left; never across a mount."""
+    run(["rm", "-rf", "--one-file-system", str(root)], timeout_seconds=120, check=False)
 
 
 def _build_options() -> list[str]:
