@@ -10,19 +10,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from atheria_local.errors import LocalError
+
 NAME: Final = "atheria-local"
 ROOT: Final = Path("/sys/fs/cgroup")
 _UNIFIED: Final = (ROOT / "cgroup.controllers").exists()
 
 
 def create() -> None:
-    """Make the cgroup that the kubelet puts its pods under (`cgroupRoot`)."""
-    for hierarchy in _hierarchies():
-        (hierarchy / NAME).mkdir(exist_ok=True)
-    if _UNIFIED:
-        controllers = (ROOT / "cgroup.controllers").read_text().split()
-        for folder in (ROOT, ROOT / NAME):
-            (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
+    """Make the cgroup that the kubelet puts its pods under (`cgroupRoot`). Raises LocalError where that is not allowed."""
+    try:
+        for hierarchy in _hierarchies():
+            (hierarchy / NAME).mkdir(exist_ok=True)
+        if _UNIFIED:
+            controllers = (ROOT / "cgroup.controllers").read_text().split()
+            for folder in (ROOT, ROOT / NAME):
+                (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
+    except OSError as error:
+        raise LocalError(
+            f"cgroups cannot be made under {ROOT} ({error.strerror}): in a container, run it privileged with its own cgroup namespace, "
+            "or set KUBECONFIG to use a cluster that you have"
+        ) from error
 
 
 def remove() -> None:
