@@ -80,6 +80,15 @@ def test_a_burst_of_64_calls_is_computed_in_batches(cluster: Cluster, warm: str)
     assert (after[1] - before[1]) / (after[0] - before[0]) > 1
 
 
+def test_four_rows_in_one_call_are_bit_for_bit_those_of_four_calls(
+    warm: str, client: triton.InferenceServerClient
+) -> None:
+    rows = ripple(3, 32, rows=4)
+    together = infer(client, warm, rows, steps=64)
+    alone = [infer(client, warm, rows[index : index + 1], steps=64) for index in range(4)]
+    assert together.tobytes() == np.concatenate(alone).tobytes()
+
+
 def test_a_stream_gives_one_frame_per_two_steps_and_then_ends(warm: str) -> None:
     client = ModelClient(GATEWAY, warm, NAMESPACE)
     frames = list(client.stream(seed=5, size=32, steps=64, every=2))
