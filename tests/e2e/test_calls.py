@@ -178,12 +178,27 @@ def test_a_name_that_no_model_has_is_not_found_with_the_header_and_the_choices(w
     assert f"{NAMESPACE}/{warm}" in refused.value.message()
 
 
-def test_rest_without_a_known_model_is_a_404_that_names_the_header() -> None:
+@pytest.fixture
+def another(cluster: Cluster) -> Iterator[str]:
+    """A second model, at zero: a call that names none of them can then go to neither."""
+    name = "another"
+    apply(cluster, manifest(name, scaling={"minReplicas": 0, "maxReplicas": 1, "initialReplicas": 0}))
+    wait_condition(cluster, name, "Ready", status="True", reason="ScaledToZero")
+    yield name
+    delete(cluster, name)
+
+
+def test_rest_without_a_known_model_is_a_404_that_names_the_header_and_the_choices(
+    warm: str, another: str
+) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{REST}/v2/models/nobody/infer", data=b"{}", timeout=20)
     with refused.value as answer:
         assert answer.code == 404
-        assert names.HEADER_MODEL in answer.read().decode()
+        text = answer.read().decode()
+    assert names.HEADER_MODEL in text
+    assert f"{NAMESPACE}/{warm}" in text
+    assert f"{NAMESPACE}/{another}" in text
 
 
 def test_a_stream_reports_a_wrong_request_and_stays_usable(
