@@ -102,10 +102,14 @@ class Scaler:
             self._ports.clock.monotonic_seconds(),
         )
         self._ports.telemetry.replicas(self._key, desired=decision.replicas, ready=ready)
+        active = str((body.get("status") or {}).get("activeRevision") or "")
         changes = {
             ref: scale
             for ref, scale in seen.items()
-            if scale.replicas != decision.replicas and (ref != model_ref or not intent.scaling.is_external)
+            if scale.replicas != decision.replicas
+            and (ref != model_ref or not intent.scaling.is_external)
+            # A revision that is only kept to return to stays at zero.
+            and (ref == model_ref or scale.replicas > 0 or active in ("", ref.name))
         }
         if changes:
             await self._write(changes, intent, model_ref, decision)

@@ -23,7 +23,7 @@ from atheria_operator.domain.observed import (
     replicas_of,
     revision_hash_of,
 )
-from atheria_operator.domain.pods import ready_pods
+from atheria_operator.domain.pods import failure_of, pods_of, ready_pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def build_plan(
         )
     ]
     # Old revisions go only after the switch is stored: until then the gateways send calls there.
-    kept = {revision.name, active, active_before} - {""}
+    kept = {revision.name, active, active_before, _to_return_to(intent, revision, observed)} - {""}
     return Plan(
         revision=revision,
         active_revision=active,
@@ -83,9 +83,15 @@ def build_plan(
 def choose_active(
     intent: ModelIntent, revision: DesiredRevision, observed: Observed, active_before: str
 ) -> str:
-    """The new revision once it has a ready pod, or at once where the old one is at zero or gone."""
+    """The new revision once it has a ready pod, or at once where the old one is at zero or gone.
+
+    One that took over at zero and then fails to start gives the calls back to the revision that was ready before it.
+    """
     deployments = observed.deployments(intent.uid)
-    if active_before in ("", revision.name) or active_before not in deployments:
+    if active_before == revision.name:
+        has_failed = any(failure_of(pod) for pod in pods_of(observed, revision.hash))
+        return (has_failed and _to_return_to(intent, revision, observed)) or revision.name
+    if active_before not in deployments:
         return revision.name
     if ready_pods(observed, revision.hash) or not (
         replicas_of(deployments[active_before])
@@ -93,6 +99,22 @@ def choose_active(
     ):
         return revision.name
     return active_before
+
+
+def _to_return_to(intent: ModelIntent, revision: DesiredRevision, observed: Observed) -> str:
+    """The revision that was ready last, as long as the new one has not been ready; empty when there is none.
+
+    A ready revision has all others removed, so the oldest of those that are there is the one that was ready.
+    """
+    if ready_pods(observed, revision.hash):
+        return ""
+    others = [body for name, body in observed.deployments(intent.uid).items() if name != revision.name]
+    oldest = min(
+        others,
+        key=lambda body: (body["metadata"].get("creationTimestamp", ""), body["metadata"]["name"]),
+        default=None,
+    )
+    return "" if oldest is None else str(oldest["metadata"]["name"])
 
 
 def initial_replicas(intent: ModelIntent, observed: Observed, active_before: str) -> int:

@@ -61,6 +61,9 @@ def demand_of(key: ModelKey, reports: Iterable[Report], now_seconds: float) -> D
             is_complete = False
         elif key in report.calls:
             fresh.append(report.calls[key])
+        else:
+            # A gateway that does not speak of a model does not know: not yet listed, or without Envoy's figures.
+            is_complete = False
     if not fresh:
         return None
     return Demand(

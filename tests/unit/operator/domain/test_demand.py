@@ -26,6 +26,13 @@ def test_without_a_fresh_report_that_knows_the_model_nothing_is_known() -> None:
     assert demand_of(ModelKey(namespace="demo", name="other"), [report("a", 0)], 1) is None
 
 
+def test_a_gateway_that_does_not_speak_of_a_model_does_not_say_that_it_has_no_calls() -> None:
+    silent = Report(gateway="b", received_seconds=10, calls={})
+    seen = demand_of(KEY, [report("a", 10, held=1), silent], 10)
+    assert seen is not None
+    assert (seen.calls, seen.is_complete) == (1, False)
+
+
 def test_a_gateway_gone_silent_leaves_the_demand_incomplete_until_it_is_forgotten() -> None:
     reports = [report("a", 100), report("b", 96)]
     seen = demand_of(KEY, reports, 100)

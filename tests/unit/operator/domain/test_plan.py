@@ -127,7 +127,7 @@ def test_the_old_revision_stays_active_until_the_new_one_has_a_ready_pod(
     assert ready.active_revision == ready.revision.name
     # Kept until the switch is stored: the gateways read it there.
     assert ready.delete == ()
-    stored = planned(changed, as_observed(old), ready.revision.name)
+    stored = planned(changed, as_observed(old, pods=(ready_pod(waiting.revision.hash),)), ready.revision.name)
     assert [body["metadata"]["name"] for body in stored.delete] == [old["metadata"]["name"]]
 
 
@@ -141,12 +141,51 @@ def test_at_zero_or_without_its_deployment_the_old_revision_is_left_at_once(
         assert plan.active_revision == plan.revision.name
 
 
+def failing_pod(revision_hash: str) -> dict[str, Any]:
+    last = {"terminated": {"exitCode": 1, "message": "atheria-server: error: no module named nope"}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    return {
+        "metadata": {"name": "p", "labels": {names.LABEL_REVISION: revision_hash}, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "status": {"containerStatuses": [{"name": "model", "state": waiting, "lastState": last, "restartCount": 2}]},
+    }  # fmt: skip
+
+
+def test_a_revision_that_took_over_at_zero_and_fails_gives_the_calls_back_and_the_old_one_was_kept(
+    intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
+) -> None:
+    old = old_deployment(intent(), cpu, defaults, replicas=0)
+    changed = intent(model={"source": "python://nope:X"})
+    taken = planned(changed, as_observed(old), old["metadata"]["name"])
+    new = old_deployment(changed, cpu, defaults, replicas=0)
+    stored = planned(changed, as_observed(old, new), taken.active_revision)
+    assert (stored.active_revision, stored.delete) == (new["metadata"]["name"], ())
+    woken = old_deployment(changed, cpu, defaults, replicas=1)
+    failing = as_observed(old, woken, pods=(failing_pod(taken.revision.hash),))
+    returned = planned(changed, failing, new["metadata"]["name"])
+    assert (returned.active_revision, returned.delete) == (old["metadata"]["name"], ())
+
+
+def test_of_several_older_revisions_the_one_that_was_ready_is_kept(
+    intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
+) -> None:
+    def made(second: int, size: int) -> Any:
+        body = old_deployment(intent(batching={"maxBatchSize": size}), cpu, defaults, replicas=0)
+        return {**body, "metadata": {**body["metadata"], "creationTimestamp": f"2026-01-01T00:00:0{second}Z"}}
+
+    proven, edited = made(1, 2), made(2, 3)
+    newest = intent(batching={"maxBatchSize": 4})
+    active = planned(newest).revision.name
+    plan = planned(newest, as_observed(proven, edited), active)
+    assert [body["metadata"]["name"] for body in plan.delete] == [edited["metadata"]["name"]]
+
+
 def test_going_back_to_the_active_revision_removes_the_one_that_never_came_up(
     intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
 ) -> None:
     failed = old_deployment(intent(batching={"maxBatchSize": 2}), cpu, defaults, replicas=1)
     active = old_deployment(intent(), cpu, defaults, replicas=1)
-    plan = planned(intent(), as_observed(failed, active), active["metadata"]["name"])
+    pod = ready_pod(active["metadata"]["labels"][names.LABEL_REVISION])
+    plan = planned(intent(), as_observed(failed, active, pods=(pod,)), active["metadata"]["name"])
     assert [body["metadata"]["name"] for body in plan.delete] == [failed["metadata"]["name"]]
 
 

@@ -78,6 +78,7 @@ class Rig:
     def __init__(self) -> None:
         self.cluster = Memory()
         self.events: list[tuple[bool, str]] = []
+        self.pods: tuple[Mapping[str, Any], ...] = ()
         ports: Any = self
         self.loop = Reconciler(
             KEY,
@@ -97,10 +98,18 @@ class Rig:
 
     async def round(self, body: dict[str, Any]) -> float | None:
         def look() -> View:
-            observed = Observed(children=dict(self.cluster.objects))
+            observed = Observed(children=dict(self.cluster.objects), pods=self.pods)
             return View(body=body, observed=observed, profiles=PROFILES)
 
         return await self.loop.round(look)
+
+
+def ready_pod(revision: str) -> dict[str, Any]:
+    labels = {names.LABEL_REVISION: revision.removeprefix("qca-")}
+    return {
+        "metadata": {"name": "p", "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
 
 
 def active(rig: Rig) -> str:
@@ -171,6 +180,11 @@ async def test_the_switch_is_stored_before_the_old_revision_is_deleted(body: Bod
     assert active(rig) != old
     assert ("Deployment", old) in rig.cluster.objects
     rig.cluster.calls.clear()
+    changed["metadata"]["resourceVersion"] = str(rig.cluster.version)
+    await rig.round({**changed, "status": rig.cluster.status})
+    # Not before the new one has been ready: until then there is something to return to.
+    assert not [call for call in rig.cluster.calls if call.startswith("delete")]
+    rig.pods = (ready_pod(active(rig)),)
     changed["metadata"]["resourceVersion"] = str(rig.cluster.version)
     await rig.round({**changed, "status": rig.cluster.status})
     deleted = [call for call in rig.cluster.calls if call.startswith("delete")]
