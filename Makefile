@@ -44,6 +44,7 @@ check: setup ## format, lint, types, import rules, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/generate_crds.py --check
 
 .PHONY: format
 format: ## rewrite the sources in the project's format

@@ -39,6 +39,9 @@ _STOP_ORDER: Final = (
     ("kube-apiserver",),
     ("etcd",),
 )
+_STATELESS: Final = frozenset(
+    {"forward", "kubelet", "kube-proxy", "coredns", "kube-scheduler", "kube-controller-manager"}
+)
 _FORWARDS: Final = (("127.0.0.1:8001", 30801), ("127.0.0.1:8000", 30800))
 """Host address → the gateway's node port (charts/atheria/values-local.yaml)."""
 
@@ -55,8 +58,12 @@ def up(pretended_gpus: Sequence[tuple[str, int]] = ()) -> None:
     programs.ensure(*programs.ALL)
     programs.install_for_people()
     with _locked():
-        if _is_ours() and not _not_running() and _node_is_ready():
+        stopped = _not_running() if _is_ours() else None
+        if stopped is not None and not stopped and _node_is_ready():
             say(f"✓ the cluster is up already: KUBECONFIG={paths.KUBECONFIG}")
+        elif stopped and stopped <= _STATELESS:
+            with step(f"start again: {', '.join(sorted(stopped))}"):
+                _start_stateless(stopped)
         else:
             _start_anew()
         for profile, count in pretended_gpus:
@@ -111,14 +118,7 @@ def _start_anew() -> None:
         network.create()
         cgroups.create()
         authority = Authority(paths.PKI)
-    server = ApiServer(
-        address=network.NODE_ADDRESS,
-        port=6443,
-        etcd_port=2379,
-        etcd_peer_port=2380,
-        data=paths.CLUSTER / "etcd",
-        authority=authority,
-    )
+    server = _server(authority)
     with step("containerd"):
         containerd = _launch("containerd", node.containerd_command())
         wait_until("containerd's socket", _containerd_answers, timeout_seconds=30, needs=[containerd])
@@ -130,13 +130,12 @@ def _start_anew() -> None:
         authority.kubeconfig(paths.KUBECONFIG, server.url, server.admin())
         server.wait_until_ready(kubectl_command(), needs, timeout_seconds=90)
     with step("controllers, scheduler, DNS, kubelet, kube-proxy"):
-        started = _start_node(authority, server)
-        dns.publish(kubectl_command())
-        wait_until("the node's readiness", _node_is_ready, timeout_seconds=90, needs=started)
+        _start_stateless()
     images.delete_outdated()
 
 
-def _start_node(authority: Authority, server: ApiServer) -> list[Process]:
+def _stateless_commands(authority: Authority, server: ApiServer) -> dict[str, list[str]]:
+    """Commands of the programs that may be started again at any time: all they know is in the API server."""
     kube = {name: programs.path(programs.KUBE, name) for name in programs.KUBE_PROGRAMS}
     manager = authority.issue("system:kube-controller-manager")
     scheduler = authority.issue("system:kube-scheduler")
@@ -144,34 +143,52 @@ def _start_node(authority: Authority, server: ApiServer) -> list[Process]:
         paths.CLUSTER / "controller-manager.kubeconfig", server.url, manager
     )
     scheduler_config = authority.kubeconfig(paths.CLUSTER / "scheduler.kubeconfig", server.url, scheduler)
-    forwards = [f"{listen}={network.NODE_ADDRESS}:{port}" for listen, port in _FORWARDS]
-    return [
-        _launch(
-            "kube-controller-manager",
-            [
-                kube["kube-controller-manager"],
-                f"--kubeconfig={manager_config}",
-                f"--service-account-private-key-file={authority.signing_key('service-accounts')}",
-                f"--root-ca-file={authority.certificate}",
-                f"--service-cluster-ip-range={SERVICE_RANGE}",
-                "--use-service-account-credentials=true",
-                "--leader-elect=false",
-            ],
+    return {
+        "kube-controller-manager": network.inside(
+            kube["kube-controller-manager"],
+            f"--kubeconfig={manager_config}",
+            f"--service-account-private-key-file={authority.signing_key('service-accounts')}",
+            f"--root-ca-file={authority.certificate}",
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
         ),
-        _launch(
-            "kube-scheduler",
-            [kube["kube-scheduler"], f"--kubeconfig={scheduler_config}", "--leader-elect=false"],
+        "kube-scheduler": network.inside(
+            kube["kube-scheduler"], f"--kubeconfig={scheduler_config}", "--leader-elect=false"
         ),
-        _launch("coredns", dns.coredns_command(programs.path(programs.COREDNS), paths.KUBECONFIG)),
-        _launch("kubelet", node.kubelet_command(kube["kubelet"], authority, server.url)),
-        _launch("kube-proxy", node.kube_proxy_command(kube["kube-proxy"], authority, server.url)),
-        processes.start(
-            "forward",
-            [programs.path(programs.FORWARD), *forwards],
-            logs=paths.LOGS,
-            records=paths.RECORDS,
-        ),
+        "coredns": network.inside(*dns.coredns_command(programs.path(programs.COREDNS), paths.KUBECONFIG)),
+        "kubelet": network.inside(*node.kubelet_command(kube["kubelet"], authority, server.url)),
+        "kube-proxy": network.inside(*node.kube_proxy_command(kube["kube-proxy"], authority, server.url)),
+        # In the host's own network: it publishes the gateway there.
+        "forward": [
+            programs.path(programs.FORWARD),
+            *(f"{listen}={network.NODE_ADDRESS}:{port}" for listen, port in _FORWARDS),
+        ],
+    }
+
+
+def _server(authority: Authority) -> ApiServer:
+    return ApiServer(
+        address=network.NODE_ADDRESS,
+        port=6443,
+        etcd_port=2379,
+        etcd_peer_port=2380,
+        data=paths.CLUSTER / "etcd",
+        authority=authority,
+    )
+
+
+def _start_stateless(names: set[str] | None = None) -> None:
+    """Start these (None: all), and wait for the node."""
+    authority = Authority(paths.PKI)
+    commands = _stateless_commands(authority, _server(authority))
+    started = [
+        processes.start(name, command, logs=paths.LOGS, records=paths.RECORDS)
+        for name, command in commands.items()
+        if names is None or name in names
     ]
+    dns.publish(kubectl_command())
+    wait_until("the node's readiness", _node_is_ready, timeout_seconds=90, needs=started)
 
 
 def _launch(name: str, command: Sequence[str]) -> Process:

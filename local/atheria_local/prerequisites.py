@@ -41,6 +41,8 @@ def why_not_here() -> str:
     """Why this machine can never run the local cluster, or an empty string: it must be Linux on x86-64 or arm64, as root."""
     if platform.system() != "Linux":
         return f"the local cluster needs Linux, this is {platform.system()}: use a Linux machine, {ELSEWHERE}"
+    if platform.machine() not in ("x86_64", "aarch64"):
+        return f"the local cluster needs x86-64 or arm64, this is {platform.machine()}: use such a machine, {ELSEWHERE}"
     if os.geteuid() != 0:
         return f"the local cluster needs root (network namespaces, mounts, cgroups): run as root, {ELSEWHERE}"
     return ""

@@ -54,6 +54,12 @@ def test_up_is_idempotent_mends_a_killed_run_and_down_leaves_nothing(absent: Non
     assert ours() == started
     assert local("status").returncode == 0
 
+    os.kill(started["forward"].pid, signal.SIGKILL)
+    forwarding = local("up")
+    assert "start again: forward" in forwarding.stdout
+    assert ours()["etcd"] == started["etcd"]
+    assert local("status").returncode == 0
+
     for name in ("etcd", "kubelet", "containerd"):
         os.kill(started[name].pid, signal.SIGKILL)
     broken = local("status")

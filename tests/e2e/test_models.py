@@ -100,8 +100,15 @@ def test_kubectl_explains_every_part_and_lists_the_columns(cluster: Cluster) -> 
     text = cluster.kubectl("explain", "atheriamodel.spec.scaling.idleTimeout")
     assert "idleTimeout" in text
     assert "Default" in text or "default" in text
-    header = cluster.kubectl("get", "am", "-A").splitlines()
-    assert not header or "READY" in header[0] or "No resources" in header[0]
+    name = "columns"
+    apply(cluster, manifest(name, scaling={"minReplicas": 0, "maxReplicas": 1, "initialReplicas": 0}))
+    try:
+        wait_condition(cluster, name, "Ready", status="True", reason="ScaledToZero")
+        header, row = cluster.kubectl("get", "am", name, "-n", NAMESPACE).splitlines()
+        assert header.split() == ["NAME", "READY", "REASON", "REVISION", "REPLICAS", "URL", "AGE"]
+        assert row.split()[:3] == [name, "True", "ScaledToZero"]
+    finally:
+        delete(cluster, name)
 
 
 def test_deleting_a_model_removes_its_children(cluster: Cluster) -> None:

@@ -125,8 +125,14 @@ def _calls(cluster: Cluster, client: ModelClient, picture: Path) -> None:
     after = _batch_counters(cluster)
     batches, rows = after[0] - before[0], after[1] - before[1]
     waits = sorted(answer.seconds for answer in answers)
+    # A pod that came or went between the two looks takes its counters with it.
+    counted = (
+        f"{rows:.0f} rows in {batches:.0f} batches, mean batch {rows / batches:.1f}"
+        if batches > 0
+        else "the pod changed meanwhile, so its batches were not counted"
+    )
     say(
-        f"  burst of {BURST_CALLS} calls: {rows:.0f} rows in {batches:.0f} batches, mean batch {rows / max(batches, 1):.1f}, "
+        f"  burst of {BURST_CALLS} calls, all answered: {counted}, "
         f"p50 {statistics.median(waits) * 1e3:.0f} ms, last {waits[-1] * 1e3:.0f} ms (measured)"
     )
 

@@ -47,13 +47,14 @@ def build_route_configuration(name: str, table: RoutingTable, token: str) -> rou
     _refuse(anywhere, table.refusal, header_present=True)
     for model in table.unique_names:
         _model_routes(anywhere, model, path=f"/v2/models/{model.name}")
+    # A probe that names no model asks about the gateway: it must not wake a model, nor keep one awake.
+    health = anywhere.routes.add()
+    health.match.prefix = HEALTH_PREFIX
+    health.route.cluster = ACTIVATOR_CLUSTER
+    health.route.timeout.FromSeconds(5)
     if table.only is not None:
         _model_routes(anywhere, table.only, prefix="/")
     else:
-        health = anywhere.routes.add()
-        health.match.prefix = HEALTH_PREFIX
-        health.route.cluster = ACTIVATOR_CLUSTER
-        health.route.timeout.FromSeconds(5)
         _refuse(anywhere, table.refusal)
     return config
 

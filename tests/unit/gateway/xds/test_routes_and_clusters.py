@@ -75,12 +75,16 @@ def test_a_refusal_is_not_found_for_grpc_and_json_for_rest() -> None:
 
 
 def test_the_gateway_answers_health_checks_itself_when_no_model_is_meant() -> None:
-    several = [
-        route.route.cluster for route in _anywhere(QCA, KERR).routes if route.match.prefix == HEALTH_PREFIX
-    ]
-    one = [route for route in _anywhere(QCA).routes if route.match.prefix == HEALTH_PREFIX]
-    assert several == [ACTIVATOR_CLUSTER]
-    assert one == []
+    for models in ((), (QCA,), (QCA, KERR)):
+        prefixes = [route.match.prefix for route in _anywhere(*models).routes]
+        health = _anywhere(*models).routes[prefixes.index(HEALTH_PREFIX)]
+        assert health.route.cluster == ACTIVATOR_CLUSTER
+        unnamed = [
+            route
+            for route in _anywhere(*models).routes
+            if route.match.prefix == "/" and not route.match.headers
+        ]
+        assert prefixes.index(HEALTH_PREFIX) < list(_anywhere(*models).routes).index(unnamed[0])
 
 
 def test_only_calls_that_never_reached_a_pod_are_tried_again() -> None:
