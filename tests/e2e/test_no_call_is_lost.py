@@ -114,3 +114,88 @@ def test_an_idle_model_goes_to_zero_by_itself_and_the_next_call_wakes_it(cluster
         client.close()
     finally:
         delete(cluster, name)
+
+
+class Callers:
+    """Callers that call a model without pause until they are told to stop."""
+
+    def __init__(self, name: str, count: int = 4) -> None:
+        self._name = name
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(max_workers=count)
+        self._results = [self._pool.submit(self._call, seed) for seed in range(count)]
+        self.answered = 0
+
+    def _call(self, seed: int) -> int:
+        client = triton.InferenceServerClient(GATEWAY)
+        state = ripple(seed, 16)
+        expected = infer(client, self._name, state).tobytes()
+        calls = 0
+        while not self._stop.is_set():
+            assert infer(client, self._name, state).tobytes() == expected
+            calls += 1
+            self.answered += 1
+        client.close()
+        return calls
+
+    def stop(self) -> int:
+        """Calls answered; raises the first error that a caller got."""
+        self._stop.set()
+        total = sum(result.result(timeout=120) for result in self._results)
+        self._pool.shutdown()
+        return total
+
+    def wait_for_calls(self, count: int) -> None:
+        """Until so many more calls were answered."""
+        goal = self.answered + count
+        wait_for(
+            f"{count} more calls",
+            lambda: True if self.answered >= goal or self._failed() else None,
+            timeout_seconds=120,
+            describe=lambda: f"{self.answered} of {goal}",
+        )
+
+    def _failed(self) -> bool:
+        return any(result.done() for result in self._results)
+
+
+def test_no_call_fails_while_a_changed_spec_rolls_out_and_while_a_pod_is_deleted(cluster: Cluster) -> None:
+    name = "rolling"
+    scaling = {"minReplicas": 1, "maxReplicas": 1}
+    apply(cluster, manifest(name, scaling=scaling))
+    try:
+        wait_condition(cluster, name, "Ready", status="True")
+        first = cluster.get("atheriamodel", name, NAMESPACE)["status"]["activeRevision"]
+        callers = Callers(name)
+        try:
+            callers.wait_for_calls(20)
+            apply(
+                cluster, manifest(name, scaling=scaling, batching={"maxBatchSize": 4, "maxLatency": "10ms"})
+            )
+            wait_condition(cluster, name, "Ready", status="True", timeout_seconds=180)
+            second = cluster.get("atheriamodel", name, NAMESPACE)["status"]["activeRevision"]
+            assert second != first
+            wait_for(
+                f"the end of {first}",
+                lambda: (
+                    True if not [pod for pod in live_pods(cluster, name) if pod.startswith(first)] else None
+                ),
+                timeout_seconds=120,
+                describe=lambda: str(live_pods(cluster, name)),
+            )
+            callers.wait_for_calls(20)
+
+            (pod,) = live_pods(cluster, name)
+            cluster.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--wait=false")
+            wait_for(
+                "a ready successor",
+                lambda: True if _ready(cluster, name) and pod not in live_pods(cluster, name) else None,
+                timeout_seconds=120,
+                describe=lambda: str(live_pods(cluster, name)),
+            )
+            callers.wait_for_calls(20)
+        finally:
+            answered = callers.stop()
+        assert answered >= 60
+    finally:
+        delete(cluster, name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from gateway_harness import free_port
 from atheria_contract import names
 from atheria_contract.generated import control_pb2, control_pb2_grpc
 from atheria_gateway import settings
+from atheria_local import programs
 from atheria_local.control_plane import ControlPlane
 
 CHART = Path(__file__).parents[3] / "charts" / "atheria"
@@ -36,6 +36,17 @@ def own_address() -> str:
         # Nothing is sent: this only asks the kernel for the source address of a route.
         one.connect(("192.0.2.1", 9))
         return str(one.getsockname()[0])
+
+
+def rendered_rights() -> list[dict[str, Any]]:
+    """ServiceAccount, roles and bindings as Helm renders them from the chart."""
+    programs.ensure(programs.HELM)
+    done = subprocess.run(
+        [programs.path(programs.HELM), "template", "atheria", str(CHART), "--namespace", SYSTEM_NAMESPACE,
+         "--show-only", "templates/gateway-rbac.yaml"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
 
 
 class Cluster:
@@ -72,7 +83,7 @@ class Cluster:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def install(self) -> None:
-        """The CRD, both namespaces, and a service account that may do what the chart's ClusterRole says."""
+        """The CRD, both namespaces, and the service account with the rights that the chart gives it."""
         self.kubectl(
             "apply",
             "--server-side",
@@ -80,32 +91,15 @@ class Cluster:
             str(CHART / "files" / "crds" / "atheria.dev_atheriamodels.yaml"),
         )
         self.kubectl("wait", "--for=condition=Established", "crd/atheriamodels.atheria.dev", "--timeout=30s")
-        template = (CHART / "templates" / "gateway-rbac.yaml").read_text(encoding="utf-8")
-        rules = re.search(r"^rules:\n(?:[ #].*\n)+", template, re.MULTILINE)
-        assert rules is not None
-        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
-        account = {"kind": "ServiceAccount", "name": "gateway", "namespace": SYSTEM_NAMESPACE}
         self.apply(
             *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in (SYSTEM_NAMESPACE, "demo")),
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": SYSTEM_NAMESPACE}},
         )  # fmt: skip
-        self.apply(
-            {**role, "metadata": {"name": "gateway"}, **yaml.safe_load(rules.group())},
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": "gateway"},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "gateway"},
-                "subjects": [account],
-            },
-            *(
-                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE}}
-                for name in ("gateway", "default")
-            ),
-        )  # fmt: skip
+        self.apply(*rendered_rights())
 
     def kubeconfig_of_the_gateway(self, file: Path) -> Path:
         """A kubeconfig with the service account's token."""
-        token = self.kubectl("create", "token", "gateway", "-n", SYSTEM_NAMESPACE).strip()
+        token = self.kubectl("create", "token", "atheria-gateway", "-n", SYSTEM_NAMESPACE).strip()
         config = yaml.safe_load(self._plane.kubeconfig.read_text(encoding="utf-8"))
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
         file.write_text(json.dumps(config), encoding="utf-8")
