@@ -88,6 +88,12 @@ METRIC_RECONCILE_ERRORS: Final = "atheria_operator_reconcile_errors_total"
 METRIC_DESIRED_REPLICAS: Final = "atheria_model_desired_replicas"
 METRIC_READY_REPLICAS: Final = "atheria_model_ready_replicas"
 METRIC_SCALE_EVENTS: Final = "atheria_scale_events_total"
+METRIC_STAGE_SECONDS: Final = "atheria_stage_duration_seconds"
+METRIC_REJECTED: Final = "atheria_rejected_requests_total"
+METRIC_CANCELLED: Final = "atheria_cancelled_requests_total"
+METRIC_EXPIRED: Final = "atheria_expired_requests_total"
+METRIC_WORKER_RESTARTS: Final = "atheria_worker_restarts_total"
+METRIC_FRAMES_DROPPED: Final = "atheria_stream_frames_dropped_total"
 
 BUILTIN_MODELS: Final = ("qca", "echo")
 """Names that `builtin://NAME` may have; the operator refuses others, the server has a model for each."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -27,9 +29,12 @@ from atheria_server.engine.service import ModelService
 from atheria_server.engine.start import worker_spec
 from atheria_server.metrics import ServerMetrics
 from atheria_server.models.registry import load_api
+from atheria_server.transport.access import ENV_KEYS, ApiKeys, GrpcAccess, HttpAccess
+from atheria_server.transport.connections import connection_settings
 from atheria_server.transport.grpc_server import GrpcServer
 from atheria_server.transport.grpc_service import InferenceServicer
 from atheria_server.transport.litserve_app import AtheriaServer
+from atheria_server.transport.model_info import ModelInfo
 from atheria_server.transport.rest import RestRoutes
 
 _LOG = logging.getLogger("atheria.server")
@@ -86,18 +91,26 @@ class Application:
             ready=lambda: self._engine.ready,
         )
         self._service = ModelService(name=config.name, api=api, engine=self._engine, events=self._metrics)
+        keys = _api_keys()
+        info = ModelInfo(self._service, config, self._metrics.statistics)
         self._grpc = GrpcServer(
             servicer=InferenceServicer(
                 self._service, server_version=version, max_message_bytes=config.max_message_bytes
             ),
+            info=info,
             model=config.name,
             host=config.host,
             port=config.grpc_port,
             max_message_bytes=config.max_message_bytes,
+            connections=connection_settings(os.environ),
+            interceptors=[GrpcAccess(keys, self._metrics.call_rejected)] if keys else [],
         )
         self._http = AtheriaServer(api, self._service, max_message_bytes=config.max_message_bytes)
+        if keys:
+            self._http.app.add_middleware(HttpAccess, keys=keys, refused=self._metrics.call_rejected)
         RestRoutes(
             self._service,
+            info=info,
             metrics=self._metrics.text,
             server_version=version,
             max_message_bytes=config.max_message_bytes,
@@ -113,7 +126,9 @@ class Application:
                 log_level="warning",
                 access_log=False,
                 lifespan="on",
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=self._config.max_message_bytes,
+                ws_per_message_deflate=False,  # tensors do not compress
                 timeout_graceful_shutdown=int(STOP_GRACE_SECONDS),
             )
         )
@@ -226,6 +241,12 @@ def _listen(protocol: str, host: str, port: int) -> socket.socket:
         sock.close()
         raise StartError(f"{protocol} cannot listen on {host}:{port}: {error.strerror}") from error
     return sock
+
+
+def _api_keys() -> ApiKeys | None:
+    """None = everybody may call. Raises StartError for a file that cannot be used."""
+    path = os.environ.get(ENV_KEYS, "")
+    return ApiKeys(Path(path), time.monotonic) if path else None
 
 
 def _version() -> str:

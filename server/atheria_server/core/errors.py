@@ -6,49 +6,67 @@ from typing import Final
 
 
 class CallError(Exception):
-    """A call that gets no result. `code` is a name of grpc.StatusCode; the text goes to the caller."""
+    """A call that gets no result. `code` is a name of grpc.StatusCode; the text goes to the caller.
+
+    `reason` tells apart what the code does not, for programs: in ErrorInfo, and in small letters in the metrics.
+    """
 
     code = "INTERNAL"
+    reason = "MODEL_FAILED"
 
 
 class InvalidCallError(CallError):
     """The caller's fault."""
 
     code = "INVALID_ARGUMENT"
+    reason = "INVALID_REQUEST"
 
 
 class UnknownModelError(CallError):
     """No such model or version here."""
 
     code = "NOT_FOUND"
+    reason = "UNKNOWN_MODEL"
 
 
 class FullError(CallError):
     """The queue is at its bound; trying again later may help."""
 
     code = "RESOURCE_EXHAUSTED"
+    reason = "QUEUE_FULL"
 
 
 class TooLargeError(CallError):
     """A message beyond the configured size; trying again does not help."""
 
     code = "RESOURCE_EXHAUSTED"
+    reason = "TOO_LARGE"
 
 
 class ExpiredError(CallError):
     """The deadline passed before the result."""
 
     code = "DEADLINE_EXCEEDED"
+    reason = "EXPIRED"
 
 
 class UnavailableError(CallError):
     """Not ready, draining, or the worker died; another pod may do."""
 
     code = "UNAVAILABLE"
+    reason = "WORKER_DIED"
 
 
 class NotBegunError(UnavailableError):
     """This server refuses the call before it began, because it is going or not there yet: another pod may take it."""
+
+    reason = "DRAINING"
+
+
+class NotReadyError(NotBegunError):
+    """The model is not loaded yet."""
+
+    reason = "NOT_READY"
 
 
 class FailedError(CallError):
@@ -61,7 +79,13 @@ class UnsupportedError(CallError):
     """The model cannot do this, e.g. stream."""
 
     code = "UNIMPLEMENTED"
+    reason = "UNSUPPORTED"
 
+
+REJECTIONS: Final = frozenset(
+    {"INVALID_REQUEST", "UNKNOWN_MODEL", "QUEUE_FULL", "TOO_LARGE", "UNSUPPORTED", "DRAINING", "NOT_READY"}
+)
+"""Reasons of calls that were never computed (too large: or whose answer nobody could have got)."""
 
 BY_CODE: Final[dict[str, type[CallError]]] = {
     kind.code: kind

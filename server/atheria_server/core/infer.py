@@ -36,5 +36,7 @@ class InferAnswer:
 
     outputs: Mapping[str, Array]
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    index: int = 0
+    """Of a frame in its stream, from 0, whatever frame the caller began with."""
     json: Any = None
     """A frame of LitServe's own route, which has no tensors."""

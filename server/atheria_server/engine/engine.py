@@ -20,6 +20,7 @@ from atheria_server.core.errors import (
     FullError,
     InvalidCallError,
     NotBegunError,
+    NotReadyError,
     StartError,
     UnavailableError,
 )
@@ -50,14 +51,23 @@ class EngineEvents(Protocol):
     def batch_sent(self, rows: int, waits: Sequence[float]) -> None:
         """A batch of `rows` rows left the queue; seconds that each of its calls waited."""
 
-    def batch_computed(self, seconds: float) -> None:
-        """Seconds inside the worker."""
+    def batch_computed(self, seconds: float, *, rows: int, calls: int) -> None:
+        """A batch was computed: seconds inside the worker."""
+
+    def stream_sent(self, wait: float) -> None:
+        """A stream left the queue after `wait` seconds."""
+
+    def stream_computed(self, seconds: float, *, rows: int) -> None:
+        """A stream came to its end: seconds that its frames took in the worker."""
 
     def worker_loaded(self, seconds: float) -> None:
         """Seconds of import and setup."""
 
     def worker_warm(self, seconds: float) -> None:
         """Seconds of warm-up."""
+
+    def worker_restarted(self) -> None:
+        """A new process took the place of one that died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +87,8 @@ class _Waiting:
     call: Call
     started: asyncio.Future[Any]
     """A batch: the call's result. A stream: its worker and its handle there."""
+    has_begun: bool = False
+    """It was sent to a worker: it may have had effects."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -138,6 +150,15 @@ class Engine:
         return self._draining
 
     @property
+    def unready_reason(self) -> str:
+        """Why `ready` is false; empty while it is true."""
+        if self.ready:
+            return ""
+        if self._draining:
+            return "the server is shutting down"
+        return "the worker died and is starting again" if self._was_ready else "the model is loading"
+
+    @property
     def queue_depth(self) -> int:
         """Calls that wait for a worker."""
         return len(self._queue)
@@ -166,6 +187,7 @@ class Engine:
                 yield item
             if item.error is not None:
                 raise item.error
+            self._events.stream_computed(item.seconds, rows=call.rows)
 
     def drain(self) -> None:
         """Say not ready from now on; calls are still accepted."""
@@ -187,7 +209,8 @@ class Engine:
         self._stopping.set()
         for waiting in self._waiting.values():
             if not waiting.started.done():
-                waiting.started.set_exception(NotBegunError("the server stops; try again"))
+                kind = UnavailableError if waiting.has_begun else NotBegunError
+                waiting.started.set_exception(kind("the server stops; try again"))
         await asyncio.gather(*(slot.worker.stop() for slot in self._slots))
 
     def _admitted(self, call: Call, timeout_seconds: float | None) -> _Admission:
@@ -198,7 +221,7 @@ class Engine:
         if self._refusing:
             raise NotBegunError("the server is shutting down; try again elsewhere")
         if not self._was_ready:
-            raise NotBegunError("the model is not loaded yet; try again when it is ready")
+            raise NotReadyError("the model is not loaded yet; try again when it is ready")
         if call.rows > self._limits.max_queue_rows:
             raise InvalidCallError(
                 f"the call has {call.rows} rows; at most {self._limits.max_queue_rows} are allowed"
@@ -274,19 +297,25 @@ class Engine:
                 )
         for batch in decision.batches:
             waits = [now - queued.arrived_at for queued in batch]
-            members = [self._take(queued) for queued in batch]
+            members = [self._begin(queued) for queued in batch]
             worker = min(self._ready_workers(), key=lambda w: w.batches_in_flight)
             self._events.batch_sent(sum(queued.rows for queued in batch), waits)
             future = worker.compute([member.call for member in members])
             future.add_done_callback(partial(self._on_batch, members))
         for queued in decision.streams:
-            waiting = self._take(queued)
+            waiting = self._begin(queued)
+            self._events.stream_sent(now - queued.arrived_at)
             worker = min(self._ready_workers(), key=lambda w: w.streams_in_flight)
             if not waiting.started.done():
                 waiting.started.set_result((worker, worker.stream(waiting.call)))
 
     def _ready_workers(self) -> list[WorkerProcess]:
         return [slot.worker for slot in self._slots if slot.ready and slot.worker.alive]
+
+    def _begin(self, queued: QueuedCall) -> _Waiting:
+        waiting = self._take(queued)
+        waiting.has_begun = True
+        return waiting
 
     def _take(self, queued: QueuedCall) -> _Waiting:
         self._queue.remove(queued.call_id)
@@ -296,7 +325,8 @@ class Engine:
         self._decide_soon()
         error = done.exception()
         if error is None:
-            self._events.batch_computed(done.result().seconds)
+            rows = sum(member.call.rows for member in members)
+            self._events.batch_computed(done.result().seconds, rows=rows, calls=len(members))
         for index, member in enumerate(members):
             if member.started.done():
                 continue
@@ -310,7 +340,7 @@ class Engine:
         """One worker after the other in this slot."""
         while True:
             worker = slot.worker
-            worker.attach()
+            worker.attach(self._decide_soon)
             try:
                 await self._start(slot)
                 slot.ready = self._was_ready = True
@@ -323,6 +353,7 @@ class Engine:
                 if self._stopping.is_set() or not await self._may_restart(slot, str(death)):
                     return
             slot.worker = WorkerProcess(self._spec)
+            self._events.worker_restarted()
 
     async def _start(self, slot: _Slot) -> None:
         worker = slot.worker

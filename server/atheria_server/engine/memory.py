@@ -102,10 +102,18 @@ class BodyWriter:
 
     def send(self, sock: socket.socket, kind: int, work_id: int, body: Mapping[str, Any]) -> None:
         """Append the description and send the file. Raises OSError if the other end is gone."""
+        self.post(sock, self.seal(kind, work_id, body))
+
+    def seal(self, kind: int, work_id: int, body: Mapping[str, Any]) -> bytes:
+        """Append the description; gives the message that `post` sends, as often as it takes."""
         text = json.dumps(body).encode()
         start = self._at
         self._write(text)
-        socket.send_fds(sock, [_HEADER.pack(kind, len(text), work_id, start)], [self._fd])
+        return _HEADER.pack(kind, len(text), work_id, start)
+
+    def post(self, sock: socket.socket, sealed: bytes) -> None:
+        """Send the file. Raises BlockingIOError where the other end reads nothing at the moment, OSError if it is gone."""
+        socket.send_fds(sock, [sealed], [self._fd])
 
     def _write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)

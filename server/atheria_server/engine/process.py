@@ -6,15 +6,16 @@ Used by `engine.engine` only. Everything runs in the front's event loop; no thre
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartError, UnavailableError
@@ -73,6 +74,8 @@ class StreamEnd:
     """Last item of a stream's queue; `error` is None when it came to its end."""
 
     error: CallError | None = None
+    seconds: float = 0.0
+    """That the frames took in the worker."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -81,6 +84,16 @@ class WorkerStream:
 
     work_id: int
     items: asyncio.Queue[InferAnswer | StreamEnd] = field(default_factory=asyncio.Queue)
+    is_cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outgoing:
+    """A message that may have to wait until the socket takes it."""
+
+    post: Callable[[], None]
+    """Raises BlockingIOError to be called again later."""
+    close: Callable[[], None] = lambda: None
 
 
 class WorkerProcess:
@@ -102,6 +115,8 @@ class WorkerProcess:
         self._pidfd = os.pidfd_open(self._process.pid)
         self._batches: dict[int, _Batch] = {}
         self._streams: dict[int, WorkerStream] = {}
+        self._outbox: deque[_Outgoing] = deque()
+        self._on_stream_ended: Callable[[], None]
         self._next_id = 0
         self._loop: asyncio.AbstractEventLoop
         self.loaded: asyncio.Future[Mapping[str, float]]
@@ -129,8 +144,9 @@ class WorkerProcess:
         """Started and not ended."""
         return len(self._streams)
 
-    def attach(self) -> None:
-        """Listen to it in the running event loop."""
+    def attach(self, on_stream_ended: Callable[[], None]) -> None:
+        """Listen to it in the running event loop; `on_stream_ended` is told when the place of a stream is free again."""
+        self._on_stream_ended = on_stream_ended
         self._loop = asyncio.get_running_loop()
         self.loaded = self._loop.create_future()
         self.loaded.add_done_callback(lambda done: done.cancelled() or done.exception())  # may have no reader
@@ -143,14 +159,22 @@ class WorkerProcess:
         done: asyncio.Future[BatchResult] = self._loop.create_future()
         work_id = self._new_id()
         self._batches[work_id] = _Batch(calls=tuple(calls), done=done)
-        self._send_calls(memory.RUN, work_id, calls)
+        try:
+            self._send_calls(memory.RUN, work_id, calls)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must be answered
+            del self._batches[work_id]
+            done.set_exception(_not_sent(error))
         return done
 
     def stream(self, call: Call) -> WorkerStream:
         """Start a stream. Take its items until StreamEnd, `credit` after each frame, or `cancel` it."""
         stream = WorkerStream(work_id=self._new_id())
         self._streams[stream.work_id] = stream
-        self._send_calls(memory.STREAM, stream.work_id, [call])
+        try:
+            self._send_calls(memory.STREAM, stream.work_id, [call])
+        except Exception as error:  # noqa: BLE001 - as above
+            del self._streams[stream.work_id]
+            stream.items.put_nowait(StreamEnd(error=_not_sent(error)))
         return stream
 
     def credit(self, stream: WorkerStream) -> None:
@@ -159,8 +183,9 @@ class WorkerProcess:
             self._send_short(memory.CREDIT, stream.work_id)
 
     def cancel(self, stream: WorkerStream) -> None:
-        """Nobody waits for the rest."""
-        if self._streams.pop(stream.work_id, None):
+        """Nobody waits for the rest. Its place is free when the worker has let go of it."""
+        if stream.work_id in self._streams and not stream.is_cancelled:
+            stream.is_cancelled = True
             self._send_short(memory.CANCEL, stream.work_id)
 
     async def stop(self) -> None:
@@ -182,16 +207,42 @@ class WorkerProcess:
     def _send_calls(self, kind: int, work_id: int, calls: Sequence[Call]) -> None:
         writer = memory.BodyWriter()
         try:
-            body = {"entries": _entries(writer, calls), "wanted": _wanted(calls)}
-            writer.send(self._sock, kind, work_id, body)
-        except (BrokenPipeError, ConnectionResetError):
-            _LOG.debug("event=send_failed pid=%d", self.pid)  # it died; _on_exit fails the work
-        finally:
+            sealed = writer.seal(
+                kind, work_id, {"entries": _entries(writer, calls), "wanted": _wanted(calls)}
+            )
+        except BaseException:
             writer.close()
+            raise
+        self._send(_Outgoing(post=partial(writer.post, self._sock, sealed), close=writer.close))
 
     def _send_short(self, kind: int, work_id: int) -> None:
-        with contextlib.suppress(OSError):
-            memory.send_short(self._sock, kind, work_id)
+        self._send(_Outgoing(post=partial(memory.send_short, self._sock, kind, work_id)))
+
+    def _send(self, message: _Outgoing) -> None:
+        """In order; a worker that computes for long reads nothing meanwhile, and the socket holds few messages."""
+        self._outbox.append(message)
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox:
+            try:
+                self._outbox[0].post()
+            except BlockingIOError:
+                self._loop.add_writer(self._sock.fileno(), self._flush)
+                return
+            except OSError:
+                _LOG.debug("event=send_failed pid=%d", self.pid)  # it died; _on_exit fails the work
+                self._drop_outbox()
+                return
+            self._outbox.popleft().close()
+        self._loop.remove_writer(self._sock.fileno())
+
+    def _drop_outbox(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.remove_writer(self._sock.fileno())
+        while self._outbox:
+            self._outbox.popleft().close()
 
     def _new_id(self) -> int:
         self._next_id += 1
@@ -216,9 +267,14 @@ class WorkerProcess:
                 _finish(batch, message)
             elif stream := self._streams.pop(message.work_id, None):
                 error = message.body.get("error")
-                stream.items.put_nowait(StreamEnd(error=_error(error) if error else None))
+                end = StreamEnd(
+                    error=_error(error) if error else None, seconds=message.body.get("seconds", 0.0)
+                )
+                stream.items.put_nowait(end)
+                self._on_stream_ended()
         elif message.kind == memory.FRAME:
-            if running := self._streams.get(message.work_id):
+            running = self._streams.get(message.work_id)
+            if running is not None and not running.is_cancelled:
                 body = message.body
                 answer = InferAnswer(
                     outputs=message.arrays(body["outputs"]),
@@ -255,9 +311,15 @@ class WorkerProcess:
             self._on_readable()
 
     def _close_socket(self) -> None:
+        self._drop_outbox()
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
+
+
+def _not_sent(error: Exception) -> FailedError:
+    _LOG.error("event=not_sent error=%r", error)
+    return FailedError(f"the call could not be handed to the worker: {error}")
 
 
 def _entries(writer: memory.BodyWriter, calls: Sequence[Call]) -> list[dict[str, Any]]:

@@ -10,9 +10,11 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from atheria_server.core.errors import (
+    REJECTIONS,
     CallError,
     ExpiredError,
     FailedError,
@@ -30,8 +32,11 @@ from atheria_server.models.contract import InvalidRequestError, ModelMetadata, S
 _LOG = logging.getLogger("atheria.service")
 VERSION: Final = "1"
 """Of the model; a server has one."""
+FROM_FRAME: Final = "from_frame"
+"""Of a stream: index of the first frame that the caller wants. Earlier ones are computed and not sent."""
 PROTOCOL_PARAMETERS: Final = frozenset(
     {
+        FROM_FRAME,
         "triton_enable_empty_final_response",
         "sequence_id",
         "sequence_start",
@@ -43,12 +48,26 @@ PROTOCOL_PARAMETERS: Final = frozenset(
 )
 """Request parameters that belong to the protocol, not to the model. `timeout` is in microseconds."""
 
+_NEARLY_SECONDS: Final = 0.01
+
 
 class ServiceEvents(Protocol):
     """What the service tells the metrics."""
 
     def call_ended(self, method: str, code: str, seconds: float) -> None:
         """A call was answered; `code` is OK or a CallError's, `method` is infer or stream."""
+
+    def call_rejected(self, reason: str) -> None:
+        """The call that just ended was refused before it was computed; `reason` is one of REJECTIONS in small letters."""
+
+    def decoded(self, seconds: float) -> None:
+        """A request was read from its bytes."""
+
+    def encoded(self, seconds: float) -> None:
+        """An answer or a frame was written to bytes."""
+
+    def frames_dropped(self, count: int) -> None:
+        """Frames were left out because the viewer was too slow."""
 
 
 class ModelService:
@@ -62,7 +81,7 @@ class ModelService:
         )
         self.engine = engine
         self._api = api
-        self._events = events
+        self.events = events
 
     def check_name(self, name: str, version: str = "") -> None:
         """Raises UnknownModelError unless the name (and version, if given) is the served one."""
@@ -73,24 +92,37 @@ class ModelService:
 
     def refused(self, method: str, error: CallError) -> None:
         """Count a call that could not even be read."""
-        self._events.call_ended(method, error.code, 0.0)
+        self._failed(method, error, 0.0)
 
     async def infer(self, request: InferRequest) -> InferAnswer:
         """One answer for one request. Raises CallError."""
-        with self._counted("infer"):
+        with self._counted("infer", request.timeout_seconds):
+            if FROM_FRAME in request.parameters:
+                raise InvalidCallError(
+                    f"parameter {FROM_FRAME} is for streams; leave it out of a single answer"
+                )
             call = self._check(request, streaming=False)
             answer: InferAnswer = await self._computed(call, _timeout(request))
             return _select(answer, request.outputs)
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferAnswer]:
         """The frames of one request. Raises CallError."""
-        with self._counted("stream"):
+        with self._counted("stream", request.timeout_seconds):
             call = self._check(request, streaming=True)
+            first = _first_frame(request.parameters)
             timeout = _timeout(request)
             ends_at = None if timeout is None else asyncio.get_running_loop().time() + timeout
             async with aclosing(self.engine.stream(call, timeout)) as frames:
+                index = 0
                 while (frame := await _next(frames, ends_at)) is not None:
-                    yield _select(frame, request.outputs)
+                    if index >= first:
+                        yield replace(_select(frame, request.outputs), index=index)
+                    index += 1
+
+    @property
+    def streams(self) -> bool:
+        """Whether a request may have several answers."""
+        return self.described or bool(self._api.stream)
 
     @property
     def streams_json(self) -> bool:
@@ -176,24 +208,33 @@ class ModelService:
                 raise InvalidCallError(f"input {name!r} has datatype {found}; expected {expected}")
 
     @contextmanager
-    def _counted(self, method: str) -> Iterator[None]:
+    def _counted(self, method: str, timeout_seconds: float | None = None) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         began = loop.time()
         code = "OK"
         try:
             yield
         except CallError as error:
-            code = error.code
+            code = ""
+            self._failed(method, error, loop.time() - began)
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            code = "CANCELLED"
+            # At its deadline a call is also cancelled by gRPC; whichever comes first, it expired.
+            late = timeout_seconds is not None and loop.time() - began >= timeout_seconds - _NEARLY_SECONDS
+            code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
             raise
         except Exception as error:
             code = "INTERNAL"
             _LOG.exception("event=call_failed model=%s", self.name)
             raise FailedError(f"the server failed with {type(error).__name__}; see its log") from error
         finally:
-            self._events.call_ended(method, code, loop.time() - began)
+            if code:
+                self.events.call_ended(method, code, loop.time() - began)
+
+    def _failed(self, method: str, error: CallError, seconds: float) -> None:
+        self.events.call_ended(method, error.code, seconds)
+        if error.reason in REJECTIONS:
+            self.events.call_rejected(error.reason.lower())
 
 
 def _select(answer: InferAnswer, wanted: Sequence[str]) -> InferAnswer:
@@ -217,6 +258,15 @@ def _timeout(request: InferRequest) -> float | None:
     asked = _microseconds(request.parameters)
     known = [seconds for seconds in (request.timeout_seconds, asked) if seconds is not None]
     return min(known, default=None)
+
+
+def _first_frame(parameters: Mapping[str, Scalar]) -> int:
+    value = parameters.get(FROM_FRAME, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidCallError(
+            f"parameter {FROM_FRAME} is {value!r}; expected the index of a frame, a whole number from 0"
+        )
+    return value
 
 
 def _microseconds(parameters: Mapping[str, Scalar]) -> float | None:

@@ -74,6 +74,8 @@ class Worker:
                 stream.credit += 1
         elif message.kind == memory.CANCEL and (stream := self._streams.pop(message.work_id, None)):
             _close(stream.frames)
+            # The front gives the place to the next stream only now: a caller cannot have more than it gave up.
+            memory.send_body(self._sock, memory.DONE, message.work_id, {})
 
     def _compute(self, message: memory.Message) -> None:
         began = time.monotonic()

@@ -47,6 +47,8 @@ class TensorSpec:
     """OIP name: BOOL, UINT8..UINT64, INT8..INT64, FP16, FP32, FP64, BYTES."""
     shape: tuple[int, ...]
     """With the batch dimension first; -1 = any."""
+    optional: bool = False
+    """An input that a call may leave out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

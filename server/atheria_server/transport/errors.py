@@ -6,6 +6,7 @@ from typing import Final
 
 from atheria_contract import names
 from atheria_server.core.errors import CallError, NotBegunError, TooLargeError
+from atheria_server.transport.status_details import TRAILER, status_details
 
 HTTP_STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -17,6 +18,7 @@ HTTP_STATUS: Final = {
     "INTERNAL": 500,
 }
 
+REFUSALS: Final = ("RESOURCE_EXHAUSTED", "UNAVAILABLE")
 RETRY_AFTER_SECONDS: Final = 1
 """Told to callers of a full or draining server, by `retry-after` in HTTP and `retry-after-ms` in gRPC."""
 
@@ -32,15 +34,19 @@ def http_headers(error: CallError) -> dict[str, str]:
     return headers | _refusal(error)
 
 
-def grpc_trailers(error: CallError) -> tuple[tuple[str, str], ...]:
-    """The same for gRPC, whose clients wait in milliseconds."""
-    trailers = {"retry-after-ms": str(RETRY_AFTER_SECONDS * 1000)} if _may_retry(error) else {}
+def grpc_trailers(error: CallError) -> tuple[tuple[str, str | bytes], ...]:
+    """The same for gRPC, whose clients wait in milliseconds; refusals also say so as google.rpc.Status."""
+    trailers: dict[str, str | bytes] = {}
+    if _may_retry(error):
+        trailers["retry-after-ms"] = str(RETRY_AFTER_SECONDS * 1000)
+    if error.code in REFUSALS:
+        trailers[TRAILER] = status_details(error, RETRY_AFTER_SECONDS if _may_retry(error) else None)
     return tuple((trailers | _refusal(error)).items())
 
 
 def _may_retry(error: CallError) -> bool:
     """Whether the same call may succeed a little later."""
-    return error.code in ("RESOURCE_EXHAUSTED", "UNAVAILABLE") and not isinstance(error, TooLargeError)
+    return error.code in REFUSALS and not isinstance(error, TooLargeError)
 
 
 def _refusal(error: CallError) -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""The gRPC listener: the inference service, health, reflection, and a sentence for what is not offered."""
+"""The gRPC listener: the inference service, its extensions, health and reflection."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import grpc
 import grpc.aio
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,9 +14,11 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from atheria_contract.generated import inference_pb2
 from atheria_contract.generated.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from atheria_server.core.errors import StartError
+from atheria_server.transport.connections import ConnectionSettings
+from atheria_server.transport.grpc_extension import SERVICE, ExtensionHandler
 from atheria_server.transport.grpc_service import InferenceServicer
+from atheria_server.transport.model_info import ModelInfo
 
-SERVICE: Final = "inference.GRPCInferenceService"
 FRAME_BYTES: Final = 64 * 1024
 """Room for names and shapes beside the tensors, so that a request of exactly the largest size passes."""
 
@@ -25,22 +27,33 @@ class GrpcServer:
     """Started once; its health says what `set_ready` said last."""
 
     def __init__(
-        self, *, servicer: InferenceServicer, model: str, host: str, port: int, max_message_bytes: int
+        self,
+        *,
+        servicer: InferenceServicer,
+        info: ModelInfo,
+        model: str,
+        host: str,
+        port: int,
+        max_message_bytes: int,
+        connections: ConnectionSettings,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self._servicer = servicer
         self._model = model
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._server = grpc.aio.server(
+            interceptors=tuple(interceptors),
             options=[
                 ("grpc.max_receive_message_length", max_message_bytes + FRAME_BYTES),
                 ("grpc.max_send_message_length", max_message_bytes + FRAME_BYTES),
                 ("grpc.so_reuseport", 0),
-            ]
+                *connections.options(),
+            ],
         )
         self._health = health_aio.HealthServicer()
         add_GRPCInferenceServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_generic_rpc_handlers((_NotOffered(),))
+        self._server.add_generic_rpc_handlers((ExtensionHandler(info),))
         names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool=_descriptors())
 
@@ -67,27 +80,6 @@ class GrpcServer:
         """End open streams, then the server; calls that still run get the grace."""
         self._servicer.end_streams()
         await self._server.stop(grace_seconds)
-
-
-class _NotOffered(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Methods that Triton has beyond the protocol: an answer that says so."""
-
-    def service(self, handler_call_details: Any) -> Any:
-        """Called for methods that no other handler has."""
-        method = handler_call_details.method
-        if not method.startswith(f"/{SERVICE}/"):
-            return None
-        return grpc.unary_unary_rpc_method_handler(_refuse(method.rpartition("/")[2]))
-
-
-def _refuse(method: str) -> Any:
-    async def handler(_: bytes, context: Any) -> None:
-        await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f"{method} is not offered; there are ModelMetadata, and metrics at /metrics of the HTTP port",
-        )
-
-    return handler
 
 
 def _descriptors() -> DescriptorPool:

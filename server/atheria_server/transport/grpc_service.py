@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
@@ -14,15 +15,21 @@ import grpc.aio
 from atheria_contract.generated import inference_pb2 as pb
 from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceServicer
 from atheria_server.core.errors import CallError, FailedError, NotBegunError, TooLargeError
-from atheria_server.core.infer import InferRequest
+from atheria_server.core.infer import InferAnswer, InferRequest
 from atheria_server.engine.service import VERSION, ModelService
 from atheria_server.transport import grpc_codec as codec
 from atheria_server.transport.errors import grpc_trailers
+from atheria_server.transport.model_info import PLATFORM
 
 _LOG = logging.getLogger("atheria.grpc")
-PLATFORM: Final = "litserve"
 SERVER_NAME: Final = "atheria"
-EXTENSIONS: Final = ("model_streaming", "binary_tensor_data")
+EXTENSIONS: Final = (
+    "model_streaming",
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+)
 REQUESTS_PER_STREAM: Final = 64
 """Requests of one stream that are computed at once; further ones wait unread."""
 _ANSWERS_AHEAD: Final = 4
@@ -72,7 +79,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         """One answer."""
         try:
             answer = await self._service.infer(self._read("infer", request, context.time_remaining()))
-            return self._bounded(codec.write_answer(request, answer, VERSION))
+            return self._write(request, answer)
         except CallError as error:
             await _abort(context, error)
 
@@ -99,8 +106,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         try:
             async with aclosing(self._service.stream(self._read("stream", request, None))) as answers:
                 async for answer in answers:
-                    message = self._bounded(codec.write_answer(request, answer, VERSION))
-                    yield pb.ModelStreamInferResponse(infer_response=message)
+                    yield pb.ModelStreamInferResponse(infer_response=self._write(request, answer))
         except CallError as error:
             final = codec.write_final(request, VERSION)
             yield pb.ModelStreamInferResponse(error_message=str(error), infer_response=final)
@@ -108,13 +114,19 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         yield pb.ModelStreamInferResponse(infer_response=codec.write_final(request, VERSION))
 
     def _read(self, method: str, request: Any, timeout_seconds: float | None) -> InferRequest:
+        began = time.perf_counter()
         try:
             return codec.read_request(request, timeout_seconds)
         except CallError as error:
             self._service.refused(method, error)
             raise
+        finally:
+            self._service.events.decoded(time.perf_counter() - began)
 
-    def _bounded(self, message: Any) -> Any:
+    def _write(self, request: Any, answer: InferAnswer) -> Any:
+        began = time.perf_counter()
+        message = codec.write_answer(request, answer, VERSION)
+        self._service.events.encoded(time.perf_counter() - began)
         if (size := message.ByteSize()) > self._max_message_bytes:
             raise TooLargeError(
                 f"the answer has {size} bytes, at most {self._max_message_bytes} are allowed; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -11,16 +12,22 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
 
 from atheria_server.core.errors import CallError, TooLargeError
+from atheria_server.core.infer import InferRequest
 from atheria_server.engine.service import VERSION, ModelService
+from atheria_server.transport import compression
 from atheria_server.transport import rest_codec as codec
 from atheria_server.transport.errors import http_headers, http_status
-from atheria_server.transport.grpc_service import EXTENSIONS, PLATFORM, SERVER_NAME
+from atheria_server.transport.grpc_service import EXTENSIONS, SERVER_NAME
+from atheria_server.transport.http_stream import FrameSocket, event_stream
+from atheria_server.transport.model_info import PLATFORM, ModelInfo
 
 _LOG = logging.getLogger("atheria.rest")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 CLIENT_CLOSED: Final = 499
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class RestRoutes:
@@ -30,29 +37,43 @@ class RestRoutes:
         self,
         service: ModelService,
         *,
+        info: ModelInfo,
         metrics: Callable[[], bytes],
         server_version: str,
         max_message_bytes: int,
     ) -> None:
         self._service = service
+        self._info = info
         self._metrics = metrics
         self._server_version = server_version
         self._max_message_bytes = max_message_bytes
 
     def add_to(self, app: FastAPI) -> None:
         """Register everything."""
-        get: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        get: dict[str, Handler] = {
             "/v2/health/live": self._live,
             "/v2/health/ready": self._ready,
             "/v2": self._server_metadata,
+            "/v2/models/stats": _caught(self._statistics),
             "/metrics": self._metrics_text,
+        }
+        post = {
+            "/v2/repository/index": _caught(self._index),
+            "/v2/repository/models/{name}/load": _caught(self._load),
+            "/v2/repository/models/{name}/unload": _caught(self._unload),
         }
         for path, handler in get.items():
             app.router.add_route(path, handler, methods=["GET"])
+        for path, handler in post.items():
+            app.router.add_route(path, handler, methods=["POST"])
         for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
             app.router.add_route(prefix, self._named(self._model_metadata), methods=["GET"])
             app.router.add_route(f"{prefix}/ready", self._named(self._model_ready), methods=["GET"])
+            app.router.add_route(f"{prefix}/config", _caught(self._config), methods=["GET"])
+            app.router.add_route(f"{prefix}/stats", _caught(self._statistics), methods=["GET"])
             app.router.add_route(f"{prefix}/infer", self._named(self._infer), methods=["POST"])
+            app.router.add_route(f"{prefix}/infer_stream", self._named(self._infer_stream), methods=["POST"])
+            app.router.add_websocket_route(f"{prefix}/stream", self._socket)
         app.add_exception_handler(HTTPException, _http_error)
 
     async def _live(self, _: Request) -> Response:
@@ -70,19 +91,32 @@ class RestRoutes:
     async def _metrics_text(self, _: Request) -> Response:
         return Response(self._metrics(), media_type=METRICS_TYPE)
 
-    def _named(
-        self, handler: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """Check the model's name first, and turn a failed call into its status."""
+    def _named(self, handler: Handler) -> Handler:
+        """Check the model's name first."""
 
         async def named(request: Request) -> Response:
-            try:
-                self._service.check_name(request.path_params["name"], request.path_params.get("version", ""))
-                return await handler(request)
-            except CallError as error:
-                return error_response(error)
+            self._service.check_name(request.path_params["name"], request.path_params.get("version", ""))
+            return await handler(request)
 
-        return named
+        return _caught(named)
+
+    async def _config(self, http: Request) -> Response:
+        return JSONResponse(self._info.config(*_name_and_version(http)))
+
+    async def _statistics(self, http: Request) -> Response:
+        return JSONResponse(self._info.statistics(*_name_and_version(http)))
+
+    async def _index(self, http: Request) -> Response:
+        body = await self._body(http)
+        return JSONResponse(self._info.index("", only_ready=codec.read_only_ready(body)))
+
+    async def _load(self, _: Request) -> Response:
+        self._info.refuse_change("load")
+        return Response()
+
+    async def _unload(self, _: Request) -> Response:
+        self._info.refuse_change("unload")
+        return Response()
 
     async def _model_metadata(self, _: Request) -> Response:
         def tensors(specs: Any) -> list[dict[str, Any]]:
@@ -104,29 +138,52 @@ class RestRoutes:
         return JSONResponse({"name": self._service.name, "ready": ready}, 200 if ready else 503)
 
     async def _infer(self, http: Request) -> Response:
-        try:
-            request, binary = codec.read_request(
-                http.path_params["name"],
-                http.path_params.get("version", ""),
-                await self._body(http),
-                http.headers.get(codec.HEADER_LENGTH),
-            )
-        except CallError as error:
-            self._service.refused("infer", error)
-            raise
+        request, binary = await self._request(http, "infer")
         answer = await _unless_gone(http, self._service.infer(request))
         if answer is None:
             return Response(status_code=CLIENT_CLOSED)
+        began = time.perf_counter()
         body, json_length = codec.write_answer(request, answer, VERSION, binary)
+        self._service.events.encoded(time.perf_counter() - began)
         if len(body) > self._max_message_bytes:
             raise TooLargeError(
                 f"the answer has {len(body)} bytes, at most {self._max_message_bytes} are allowed; "
                 "ask for fewer rows, name fewer outputs, or ask for binary data"
             )
+        headers = {}
+        if coding := compression.wanted_coding(http.headers.get("accept-encoding", "")):
+            body = await asyncio.to_thread(compression.pack, body, coding)
+            headers["content-encoding"] = coding
         if json_length is None:
-            return Response(body, media_type="application/json")
-        headers = {codec.HEADER_LENGTH: str(json_length)}
+            return Response(body, media_type="application/json", headers=headers)
+        headers[codec.HEADER_LENGTH] = str(json_length)
         return Response(body, media_type="application/octet-stream", headers=headers)
+
+    async def _infer_stream(self, http: Request) -> Response:
+        return await event_stream(self._service, http, self._request)
+
+    async def _socket(self, socket: WebSocket) -> None:
+        path = socket.path_params
+        try:
+            self._service.check_name(path["name"], path.get("version", ""))
+        except CallError as error:
+            await socket.send_denial_response(error_response(error))
+            return
+        await FrameSocket(self._service, socket).serve()
+
+    async def _request(self, http: Request, method: str) -> tuple[InferRequest, frozenset[str] | None]:
+        """The request, and which outputs are wanted as binary (None = all). Raises CallError, counted."""
+        try:
+            body = await self._body(http)
+            began = time.perf_counter()
+            request = codec.read_request(
+                *_name_and_version(http), body, http.headers.get(codec.HEADER_LENGTH)
+            )
+        except CallError as error:
+            self._service.refused(method, error)
+            raise
+        self._service.events.decoded(time.perf_counter() - began)
+        return request
 
     async def _body(self, http: Request) -> bytes:
         declared = http.headers.get("content-length", "0")
@@ -137,10 +194,28 @@ class RestRoutes:
             parts += part
             if len(parts) > self._max_message_bytes:
                 raise self._too_large(f"more than {self._max_message_bytes}")
+        if coding := http.headers.get("content-encoding"):
+            return await asyncio.to_thread(compression.unpack, bytes(parts), coding, self._max_message_bytes)
         return bytes(parts)
 
     def _too_large(self, size: str) -> TooLargeError:
         return TooLargeError(f"the body has {size} bytes; at most {self._max_message_bytes} are allowed")
+
+
+def _caught(handler: Handler) -> Handler:
+    """Turn a failed call into its status."""
+
+    async def caught(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except CallError as error:
+            return error_response(error)
+
+    return caught
+
+
+def _name_and_version(http: Request) -> tuple[str, str]:
+    return http.path_params.get("name", ""), http.path_params.get("version", "")
 
 
 def error_response(error: CallError) -> Response:

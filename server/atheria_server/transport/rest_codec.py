@@ -56,6 +56,15 @@ def write_answer(
     request: InferRequest, answer: InferAnswer, version: str, binary: frozenset[str] | None
 ) -> tuple[bytes, int | None]:
     """The body, and the length of its JSON part where tensors follow (None = JSON only)."""
+    document, raw = answer_document(request, answer, version, binary)
+    text = to_json(document)
+    return (text, None) if not raw else (b"".join([text, *raw]), len(text))
+
+
+def answer_document(
+    request: InferRequest, answer: InferAnswer, version: str, binary: frozenset[str] | None
+) -> tuple[dict[str, Any], list[bytes]]:
+    """The JSON part, and the tensors that follow it."""
     outputs: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for name, value in answer.outputs.items():
@@ -80,13 +89,25 @@ def write_answer(
         document["id"] = request.request_id
     if answer.parameters:
         document["parameters"] = dict(answer.parameters)
+    return document, raw
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """Without spaces. Raises FailedError for what JSON cannot carry."""
     try:
-        text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:
         raise FailedError(
             "an output holds NaN or infinity, which JSON cannot carry; ask for it with the parameter binary_data"
         ) from error
-    return (text, None) if not raw else (b"".join([text, *raw]), len(text))
+
+
+def read_only_ready(body: bytes) -> bool:
+    """Of a repository index request: an empty body, or JSON with `ready`. Raises InvalidCallError."""
+    ready = _split(body, None)[0].get("ready", False) if body.strip() else False
+    if not isinstance(ready, bool):
+        raise InvalidCallError(f"ready is {ready!r}; expected true or false")
+    return ready
 
 
 def _split(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:

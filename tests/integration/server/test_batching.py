@@ -87,11 +87,14 @@ def test_a_call_with_more_rows_than_the_queue_is_the_callers_mistake(gate_server
 
 
 def test_a_cancelled_call_leaves_the_queue(gate_server: Any, stub: Any, gate: Any) -> None:
+    name = "atheria_cancelled_requests_total"
+    before = gate_server.metric(name)
     with gate.held(stub):
         call = stub.begin(stub.request())
         gate_server.wait_queue_depth(1)
         call.cancel()
         gate_server.wait_queue_depth(0)
+    eventually("the cancelled call in the metrics", lambda: gate_server.metric(name) > before)
     assert stub.infer(stub.request())["rows"].tolist() == [1.0]
 
 
@@ -101,10 +104,15 @@ def test_a_call_whose_deadline_passes_in_the_queue_is_never_computed(
     batches = "atheria_batch_size_count"
     with gate.held(stub):
         before = gate_server.metric(batches)
+        expired = gate_server.metric("atheria_expired_requests_total")
         with pytest.raises(grpc.RpcError) as refused:
             stub.infer(stub.request(), timeout=0.2)
         assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         gate_server.wait_queue_depth(0)
+        eventually(
+            "the expired call in the metrics",
+            lambda: gate_server.metric("atheria_expired_requests_total") == expired + 1,
+        )
     assert stub.infer(stub.request())["rows"].tolist() == [1.0]
     assert gate_server.metric(batches) == before + 1
 

@@ -79,15 +79,10 @@ def test_another_name_is_not_found_and_the_served_one_is_told(
         client.infer("qca", [seed(1)], model_version="2")
 
 
-def test_what_triton_has_beyond_the_protocol_is_refused_with_a_sentence(
-    client: triton.InferenceServerClient,
-) -> None:
-    for ask in (client.get_model_config, client.get_inference_statistics):
-        with pytest.raises(
-            InferenceServerException, match="is not offered; there are ModelMetadata"
-        ) as refused:
-            ask("qca")
-        assert refused.value.status() == "StatusCode.UNIMPLEMENTED"
+def test_what_is_not_offered_is_refused_with_a_sentence(client: triton.InferenceServerClient) -> None:
+    with pytest.raises(InferenceServerException, match="is not offered; there are ModelMetadata") as refused:
+        client.get_trace_settings()
+    assert refused.value.status() == "StatusCode.UNIMPLEMENTED"
 
 
 def test_the_standard_health_service_knows_the_server_and_the_model(qca_server: Any) -> None:

@@ -43,6 +43,7 @@ def test_a_killed_worker_fails_its_batch_unavailable_and_the_waiting_calls_survi
         assert answer["rows"].tolist() == [1.0]
         assert answer["pid"][0] != pid
         eventually("ready again", lambda: ready(mortal))
+        assert mortal.metric("atheria_worker_restarts_total") == 1
 
 
 def test_a_stream_of_a_killed_worker_ends_with_an_error_message(mortal: Any) -> None:

@@ -45,8 +45,8 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
         state = (-1, 2 * self.settings.channels, -1, -1)
         return ModelMetadata(
             inputs=(
-                TensorSpec(name=sig.INPUT_STATE, datatype="FP32", shape=state),
-                TensorSpec(name=sig.INPUT_SEED, datatype="INT64", shape=(-1,)),
+                TensorSpec(name=sig.INPUT_STATE, datatype="FP32", shape=state, optional=True),
+                TensorSpec(name=sig.INPUT_SEED, datatype="INT64", shape=(-1,), optional=True),
             ),
             outputs=(
                 TensorSpec(name=sig.OUTPUT_STATE, datatype="FP32", shape=state),

@@ -134,9 +134,9 @@ def test_every_failure_has_a_status_in_both_protocols() -> None:
 
 
 def test_only_what_may_pass_later_is_worth_a_retry() -> None:
-    assert grpc_trailers(FullError("x")) == (("retry-after-ms", "1000"),)
+    assert ("retry-after-ms", "1000") in grpc_trailers(FullError("x"))
     assert http_headers(FullError("x")) == {"retry-after": "1"}
-    assert not grpc_trailers(TooLargeError("x"))
+    assert "retry-after-ms" not in dict(grpc_trailers(TooLargeError("x")))
     assert not grpc_trailers(InvalidCallError("x"))
 
 
