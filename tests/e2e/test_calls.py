@@ -26,6 +26,7 @@ from tests.e2e.model import (
     wait_condition,
 )
 from tritonclient.utils import InferenceServerException
+from websockets.sync.client import connect
 
 from atheria_cli.demo.calls import ModelClient
 from atheria_cli.demo.cluster import Cluster
@@ -122,6 +123,21 @@ def test_rest_picks_the_model_by_its_path(warm: str) -> None:
     assert output["name"] == "metrics"
     assert output["shape"] == [1, 5]
     assert output["data"][4] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_frames_come_through_the_gateway_by_websocket(warm: str) -> None:
+    request = {
+        "inputs": [{"name": "seed", "shape": [1], "datatype": "INT64", "data": [5]}],
+        "parameters": {"height": 8, "width": 8, "steps": 6, "every": 2},
+        "outputs": [{"name": "density"}],
+    }
+    address = f"ws://127.0.0.1:{names.PORT_HTTP}/v2/models/{warm}/stream"
+    with connect(address, additional_headers=headers(warm), open_timeout=30) as socket:
+        socket.send(json.dumps(request))
+        *frames, final = (json.loads(socket.recv(timeout=30)) for _ in range(4))
+    assert [frame["parameters"]["step"] for frame in frames] == [2, 4, 6]
+    assert final["final"] is True
+    assert final["frames"] == 3
 
 
 WRONG: list[tuple[str, str, dict[str, Any], str]] = [
