@@ -57,18 +57,18 @@ RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/gateway.t
 FROM pip AS server-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-COPY requirements/torch.txt requirements/server.txt /tmp/requirements/
+COPY requirements/torch.txt requirements/server.txt requirements/otel.txt /tmp/requirements/
 RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/torch.txt
-RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/server.txt \
+RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/server.txt -r /tmp/requirements/otel.txt \
  && /opt/atheria/bin/pip uninstall -y pip
 
 # Debian's torch lies outside of the environment: --system-site-packages lets it in.
 FROM pip AS server-cpu-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-COPY requirements/server.txt /tmp/requirements/
+COPY requirements/server.txt requirements/otel.txt /tmp/requirements/
 RUN sed -i 's/^include-system-site-packages = false$/include-system-site-packages = true/' /opt/atheria/pyvenv.cfg \
- && /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/server.txt \
+ && /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/server.txt -r /tmp/requirements/otel.txt \
  && /opt/atheria/bin/pip uninstall -y pip
 
 # --- images --------------------------------------------------------------------------------------------------------

@@ -46,6 +46,10 @@ check: setup ## format, lint, types, import rules, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate_crds.py --check
 
+.PHONY: bench-serving
+bench-serving: setup ## measure the model server beside its peers, about 15 minutes (OPTIONS="--help" lists the options)
+	@$(BIN)/python -m bench.serving $(OPTIONS)
+
 .PHONY: format
 format: ## rewrite the sources in the project's format
 	@$(BIN)/ruff format .
@@ -61,8 +65,12 @@ lock: ## resolve the dependencies again into requirements/
 	@compile="$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q"
 	$$compile requirements/bootstrap.in -o requirements/bootstrap.txt
 	$$compile requirements/go.in -o requirements/go.txt
+	$$compile requirements/clients-kserve.in -o requirements/clients-kserve.txt
+	for peer in litserve mlserver bentoml; do
+	  $$compile --overrides bench/serving/peers/overrides.in bench/serving/peers/$$peer.in -o bench/serving/peers/$$peer.txt
+	done
 	$$compile --all-extras pyproject.toml -o requirements/all.txt
-	for group in operator gateway server torch cli; do
+	for group in operator gateway server torch otel cli; do
 	  $$compile --extra $$group -c requirements/all.txt pyproject.toml -o requirements/$$group.txt
 	done
 

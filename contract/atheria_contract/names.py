@@ -94,6 +94,13 @@ METRIC_CANCELLED: Final = "atheria_cancelled_requests_total"
 METRIC_EXPIRED: Final = "atheria_expired_requests_total"
 METRIC_WORKER_RESTARTS: Final = "atheria_worker_restarts_total"
 METRIC_FRAMES_DROPPED: Final = "atheria_stream_frames_dropped_total"
+METRIC_CERTIFICATE_EXPIRY: Final = "atheria_certificate_expiry_timestamp_seconds"
+METRIC_BUCKET_BATCHES: Final = "atheria_bucket_batches_total"
+METRIC_BUCKET_ROWS: Final = "atheria_bucket_rows_total"
+METRIC_SEQUENCE_POSITIONS: Final = "atheria_sequence_positions_total"
+METRIC_PADDING_POSITIONS: Final = "atheria_padding_positions_total"
+METRIC_RETRIED: Final = "atheria_retried_requests_total"
+METRIC_COMPILATIONS: Final = "atheria_compilations_total"
 
 BUILTIN_MODELS: Final = ("qca", "echo")
 """Names that `builtin://NAME` may have; the operator refuses others, the server has a model for each."""

@@ -43,6 +43,10 @@ class ServingConfig:
     """Longest wait for a fuller batch while a worker is busy; an idle worker gets the batch at once."""
     max_queue_depth: int = 512
     """Rows waiting at most; further calls get RESOURCE_EXHAUSTED."""
+    workers: int = 1
+    """Processes that each hold the model, per device; more than one where one process does not fill the device."""
+    idempotent: bool = False
+    """A call may be computed twice: if a worker dies, its calls are computed again, once."""
     max_message_bytes: int = 64 * 1024 * 1024
     """Largest request or answer."""
     warmup_shapes: tuple[tuple[int, ...], ...] = ()

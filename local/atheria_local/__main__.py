@@ -6,7 +6,7 @@ import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from atheria_local import cluster, gpus, images, prerequisites, programs
+from atheria_local import cluster, gpus, images, prerequisites, programs, promtool
 from atheria_local.errors import LocalError
 
 
@@ -78,6 +78,10 @@ def _prerequisites(*, install: bool) -> None:
         print(f"note: {reason}")
     elif install:
         prerequisites.install_packages()
+        try:
+            promtool.ensure()
+        except LocalError as error:
+            print(f"note: without promtool the metrics' names are not checked: {error}")
     else:
         prerequisites.check_machine(first_build=False)
 

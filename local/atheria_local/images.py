@@ -79,7 +79,12 @@ ALL: Final = (
     Image(
         component="server",
         target="server-cpu",
-        inputs=("requirements/server.txt", "contract/atheria_contract", "server/atheria_server"),
+        inputs=(
+            "requirements/server.txt",
+            "requirements/otel.txt",
+            "contract/atheria_contract",
+            "server/atheria_server",
+        ),
         minutes="about 2 min",
     ),
 )

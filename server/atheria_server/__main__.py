@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from atheria_contract.serving import ServingConfigError
+from atheria_server.allocator import keep_freed_memory
 from atheria_server.core.errors import StartError
 from atheria_server.log import set_up_logging
 from atheria_server.settings import parse_arguments
@@ -25,23 +26,25 @@ EXIT_USAGE: Final = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process's exit code; the last line on stderr says why it is not 0."""
     began = time.monotonic()
+    keep_freed_memory()
     set_up_logging()
     try:
         config = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     except ServingConfigError as error:
         return _fail(str(error), EXIT_USAGE)
     from atheria_server.engine.process import WorkerProcess
-    from atheria_server.engine.start import worker_spec
+    from atheria_server.engine.start import worker_specs
 
-    worker = WorkerProcess(worker_spec(config))
+    workers = [WorkerProcess(spec) for spec in worker_specs(config)]
     try:
         from atheria_server.app import serve
 
-        serve(config, worker, began)
+        serve(config, workers, began)
     except StartError as error:
         return _fail(str(error), EXIT_FAILED)
     finally:
-        worker.kill()
+        for worker in workers:
+            worker.kill()
     return 0
 
 

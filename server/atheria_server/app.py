@@ -1,6 +1,6 @@
 """Composition root: builds the parts, runs them in one event loop, and ends them in order.
 
-Called by `__main__` after the worker process has been started.
+Called by `__main__` after the worker processes have been started.
 """
 
 from __future__ import annotations
@@ -12,106 +12,154 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
+import uvloop
 
 from atheria_contract.serving import ServingConfig
 from atheria_server.core.batching import BatchPolicy
+from atheria_server.core.caller_limits import CallerLimits
 from atheria_server.core.errors import StartError
-from atheria_server.engine.calls import Call
-from atheria_server.engine.engine import Engine, EngineLimits
+from atheria_server.engine.engine import Compute, Engine, EngineLimits
+from atheria_server.engine.health import HealthWatch
 from atheria_server.engine.process import WorkerProcess
 from atheria_server.engine.service import ModelService
-from atheria_server.engine.start import worker_spec
+from atheria_server.engine.warm_up import WarmUp
 from atheria_server.metrics import ServerMetrics
-from atheria_server.models.registry import load_api
-from atheria_server.transport.access import ENV_KEYS, ApiKeys, GrpcAccess, HttpAccess
+from atheria_server.models.registry import load_served
+from atheria_server.models.served import Served, limit_batches
+from atheria_server.traced_metrics import TracedMetrics
+from atheria_server.tracing import start_tracing
+from atheria_server.transport.authorize import Authorization, GrpcAuthorization, HttpAuthorization
 from atheria_server.transport.connections import connection_settings
-from atheria_server.transport.grpc_server import GrpcServer
+from atheria_server.transport.grpc_server import GrpcServer, wants_reflection
 from atheria_server.transport.grpc_service import InferenceServicer
 from atheria_server.transport.litserve_app import AtheriaServer
 from atheria_server.transport.model_info import ModelInfo
 from atheria_server.transport.rest import RestRoutes
+from atheria_server.transport.security import read_security
+from atheria_server.transport.trace_headers import GrpcTrace, HttpTrace
+from atheria_server.transport.trace_spans import GrpcSpans, HttpSpans
 
 _LOG = logging.getLogger("atheria.server")
 QUEUE_MESSAGES: Final = 4
 """The queue holds at most so many requests of the largest size."""
 MAX_STREAMS: Final = 8
 """Streams that one worker computes at a time."""
+MAX_ASYNC_CALLS: Final = 64
+"""Calls that one worker computes at a time for async LitAPIs, streams or not."""
 STOP_GRACE_SECONDS: Final = 2.0
 
 
-def serve(config: ServingConfig, worker: WorkerProcess, began: float) -> None:
+def serve(config: ServingConfig, workers: Sequence[WorkerProcess], began: float) -> None:
     """Serve until a signal. `began` = time.monotonic() at the start of the process. Raises StartError."""
     try:
-        api = load_api(config.source, config.parameters, config.digest)
-        api.max_batch_size = min(config.max_batch_size, api.max_batch_size)
+        served = load_served(config.source, config.parameters, config.digest)
+        for line in limit_batches(served, config.max_batch_size):
+            _LOG.warning("%s", line)
     except Exception as error:
         raise StartError(f"{type(error).__name__}: {error}") from error
-    asyncio.run(_run(config, api, worker, began))
+    uvloop.run(_run(config, served, workers, began))
 
 
-async def _run(config: ServingConfig, api: Any, worker: WorkerProcess, began: float) -> None:
+async def _run(config: ServingConfig, served: Served, workers: Sequence[WorkerProcess], began: float) -> None:
     sock = _listen("HTTP", config.host, config.http_port)
     # A grpc.aio server that cannot bind leaves noise behind; ask before there is one.
     _listen("gRPC", config.host, config.grpc_port).close()
     # Built inside the loop: grpc.aio binds its objects to the running one.
-    await Application(config, api, worker, began).run(sock)
+    await Application(config, served, workers, began).run(sock)
 
 
 class Application:
     """The parts of one server."""
 
-    def __init__(self, config: ServingConfig, api: Any, worker: WorkerProcess, began: float) -> None:
+    def __init__(
+        self, config: ServingConfig, served: Served, workers: Sequence[WorkerProcess], began: float
+    ) -> None:
         self._config = config
+        self._is_hurried = False
+        """A second signal came: nothing is waited for any more."""
         self._began = began
         version = _version()
-        self._metrics = ServerMetrics(model=config.name, version=version)
+        self._tracing = start_tracing(os.environ, version)
+        self._metrics = (
+            TracedMetrics(model=config.name, version=version, tracing=self._tracing)
+            if self._tracing
+            else ServerMetrics(model=config.name, version=version)
+        )
         self._engine = Engine(
-            spec=worker_spec(config),
             limits=EngineLimits(
-                batches=BatchPolicy(
-                    max_batch_size=config.max_batch_size, max_latency_seconds=config.max_latency_seconds
-                ),
+                batches=_policy(config, served),
                 max_queue_rows=config.max_queue_depth,
                 max_queue_bytes=QUEUE_MESSAGES * config.max_message_bytes,
-                max_streams=MAX_STREAMS,
+                max_streams=MAX_ASYNC_CALLS if served.runs_async else MAX_STREAMS,
+                idempotent=config.idempotent,
             ),
             events=self._metrics,
             warm_up=self._warm_up,
-            workers=[worker],
+            workers=workers,
         )
         self._metrics.observe(
             depth=lambda: self._engine.queue_depth,
             in_flight=lambda: self._engine.in_flight,
-            ready=lambda: self._engine.ready,
+            ready=lambda: self._service.ready,
         )
-        self._service = ModelService(name=config.name, api=api, engine=self._engine, events=self._metrics)
-        keys = _api_keys()
-        info = ModelInfo(self._service, config, self._metrics.statistics)
+        self._security = read_security(os.environ, time.monotonic)
+        if self._security.certificates:
+            self._metrics.observe_certificate(self._security.certificates.expires_at_seconds)
+        self._service = ModelService(
+            name=config.name,
+            api=served.main,
+            apis=served.apis,
+            engine=self._engine,
+            events=self._metrics,
+            limits=CallerLimits(self._security.caller_concurrency),
+            tracing=self._tracing,
+        )
+        info = ModelInfo(self._service, config, self._metrics.statistics, served.main)
+        self._health = HealthWatch(served.apis, self._service.set_healthy)
+        self._http = AtheriaServer(served, self._service, max_message_bytes=config.max_message_bytes)
+        authorization = Authorization(self._http.checks)
         self._grpc = GrpcServer(
             servicer=InferenceServicer(
-                self._service, server_version=version, max_message_bytes=config.max_message_bytes
+                self._service,
+                info=info,
+                server_version=version,
+                max_message_bytes=config.max_message_bytes,
             ),
-            info=info,
             model=config.name,
             host=config.host,
             port=config.grpc_port,
             max_message_bytes=config.max_message_bytes,
             connections=connection_settings(os.environ),
-            interceptors=[GrpcAccess(keys, self._metrics.call_rejected)] if keys else [],
+            interceptors=[
+                GrpcTrace(),
+                *([GrpcSpans(self._tracing)] if self._tracing else []),
+                *self._security.grpc_interceptors(self._metrics.call_rejected),
+                *(
+                    [GrpcAuthorization(authorization, self._metrics.call_rejected)]
+                    if authorization.needed
+                    else []
+                ),
+            ],
+            credentials=self._security.grpc_credentials(),
+            reflected=wants_reflection(os.environ),
         )
-        self._http = AtheriaServer(api, self._service, max_message_bytes=config.max_message_bytes)
-        if keys:
-            self._http.app.add_middleware(HttpAccess, keys=keys, refused=self._metrics.call_rejected)
+        if authorization.needed:
+            self._http.app.add_middleware(
+                HttpAuthorization, authorization=authorization, refused=self._metrics.call_rejected
+            )
+        self._security.guard(self._http.app, self._metrics.call_rejected)
+        if self._tracing:
+            self._http.app.add_middleware(HttpSpans, tracing=self._tracing)
+        self._http.app.add_middleware(HttpTrace)  # the last one added is the first one asked
         RestRoutes(
             self._service,
             info=info,
-            metrics=self._metrics.text,
+            metrics=self._metrics.exposition,
             server_version=version,
             max_message_bytes=config.max_message_bytes,
         ).add_to(self._http.app)
@@ -125,11 +173,13 @@ class Application:
                 log_config=None,
                 log_level="warning",
                 access_log=False,
+                proxy_headers=False,  # a caller's address is the one it connects from
                 lifespan="on",
                 ws="websockets-sansio",
                 ws_max_size=self._config.max_message_bytes,
                 ws_per_message_deflate=False,  # tensors do not compress
                 timeout_graceful_shutdown=int(STOP_GRACE_SECONDS),
+                **self._security.uvicorn_options(),
             )
         )
         grpc_port = await self._grpc.start()
@@ -144,6 +194,7 @@ class Application:
             asyncio.create_task(self._engine.run(), name="engine"),
             asyncio.create_task(uvicorn_server.serve([sock]), name="http"),
             asyncio.create_task(self._publish_ready(), name="health"),
+            *([asyncio.create_task(self._health.run(), name="litapi_health")] if self._health.needed else []),
         }
         signalled = asyncio.create_task(stop.next(), name="signal")
         try:
@@ -156,11 +207,15 @@ class Application:
         finally:
             signalled.cancel()
             uvicorn_server.should_exit = True
-            await asyncio.gather(self._grpc.stop(STOP_GRACE_SECONDS), self._engine.stop())
+            await asyncio.gather(
+                self._grpc.stop(STOP_GRACE_SECONDS), self._engine.stop(at_once=self._is_hurried)
+            )
             for task in tasks:
                 if task.get_name() != "http":
                     task.cancel()
             await asyncio.wait(tasks, timeout=2 * STOP_GRACE_SECONDS)
+            if self._tracing:
+                self._tracing.shutdown()
             _LOG.info("event=stopped seconds=%.3f", time.monotonic() - self._began)
 
     async def _drain(self, stop: _Signals) -> None:
@@ -173,15 +228,24 @@ class Application:
         again = asyncio.create_task(stop.next())
         await asyncio.wait({finishing, again}, return_when=asyncio.FIRST_COMPLETED)
         again.cancel()
-        left = finishing.result() if finishing.done() else self._engine.in_flight
+        self._is_hurried = not finishing.done()
+        left = self._engine.in_flight if self._is_hurried else finishing.result()
         finishing.cancel()
         level = logging.WARNING if left else logging.INFO
         _LOG.log(level, "event=drained unanswered=%d", left)
 
-    async def _warm_up(self, compute: Callable[[Call], Awaitable[Any]]) -> None:
-        await self._service.warm_up(
-            self._config.warmup_shapes, self._config.max_batch_size, compute, time.monotonic
+    async def _warm_up(self, compute: Compute) -> None:
+        if not self._service.described:
+            _LOG.info("event=warmup_skipped reason=the_model_declares_no_tensors")
+            return
+        warm_up = WarmUp(
+            self._service.api,
+            shapes=self._config.warmup_shapes,
+            max_batch_size=self._config.max_batch_size,
+            limit_rows=self._engine.limit_rows,
+            clock=time.monotonic,
         )
+        await warm_up.run(compute)
 
     async def _publish_ready(self) -> None:
         """Tell gRPC health and the log about each change."""
@@ -190,7 +254,7 @@ class Application:
         while True:
             await changed.wait()
             changed.clear()
-            ready = self._engine.ready
+            ready = self._service.ready
             if ready == before:
                 continue
             before = ready
@@ -231,22 +295,28 @@ class _Signals:
         self._received.put_nowait(number)
 
 
+def _policy(config: ServingConfig, served: Served) -> BatchPolicy:
+    """The server's limits, and within them what a plain LitAPI asks for."""
+    size, wait = served.max_batch_size, served.batch_timeout_seconds
+    return BatchPolicy(
+        max_batch_size=config.max_batch_size if size is None else min(size, config.max_batch_size),
+        max_latency_seconds=config.max_latency_seconds
+        if wait is None
+        else min(wait, config.max_latency_seconds),
+    )
+
+
 def _listen(protocol: str, host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen()  # from here on callers wait instead of being turned away
     except OSError as error:
         sock.close()
         raise StartError(f"{protocol} cannot listen on {host}:{port}: {error.strerror}") from error
     return sock
-
-
-def _api_keys() -> ApiKeys | None:
-    """None = everybody may call. Raises StartError for a file that cannot be used."""
-    path = os.environ.get(ENV_KEYS, "")
-    return ApiKeys(Path(path), time.monotonic) if path else None
 
 
 def _version() -> str:

@@ -1,4 +1,7 @@
-"""The server's log: one line an event on stderr, `key=value` fields, UTC times. Set up once in each process."""
+"""The server's log: one line an event on stderr, `key=value` fields, UTC times. Set up once in each process.
+
+A line of a call that belongs to a trace ends with its `trace_id`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,29 @@ import os
 import sys
 import time
 
+from atheria_server.current_trace import TRACE
+
 
 def set_up_logging() -> None:
     """INFO by default; the environment's ATHERIA_LOG_LEVEL may say DEBUG, WARNING or ERROR."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(LineFormatter())
     logger = logging.getLogger("atheria")
     logger.handlers = [handler]
     logger.propagate = False
     level = os.environ.get("ATHERIA_LOG_LEVEL", "INFO").upper()
     logger.setLevel(level if level in ("DEBUG", "INFO", "WARNING", "ERROR") else "INFO")
+
+
+class LineFormatter(logging.Formatter):
+    """Time, level, logger and fields; a traceback follows on lines of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line without a traceback."""
+        line = super().formatMessage(record)
+        trace = TRACE.get()
+        return line if trace is None else f"{line} trace_id={trace.trace_id}"

@@ -1,4 +1,8 @@
-"""The server's numbers at /metrics; the only importer of prometheus_client. All counters live in the front process."""
+"""The server's numbers at /metrics; with `metric_series` the only importer of prometheus_client.
+
+All counters live in the front process. What each call moves is resolved once and cheap (`metric_series`); rare events
+are prometheus_client's own.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
 
 from atheria_contract import names
+from atheria_server.core.bucket_labels import BucketLabels, FewLabels
 from atheria_server.core.statistics import Statistics
+from atheria_server.current_trace import TRACE
+from atheria_server.engine.calls import Call
+from atheria_server.metric_series import LABEL_MODEL, Distribution, SeriesCollector, Tally
 
 BATCH_BUCKETS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
 SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -18,61 +27,106 @@ STAGE_BUCKETS: Final = (0.00001, 0.000025, 0.0001, 0.00025, *SECONDS_BUCKETS)
 DECODE: Final = "decode"
 QUEUE: Final = "queue"
 INFERENCE: Final = "inference"
+COPY: Final = "copy"
+DEVICE: Final = "device"
 ENCODE: Final = "encode"
-STAGES: Final = (DECODE, QUEUE, INFERENCE, ENCODE)
+STAGES: Final = (DECODE, QUEUE, INFERENCE, COPY, DEVICE, ENCODE)
 
 
 class ServerMetrics:
     """Implements the events of the engine and the service for one model."""
 
     def __init__(self, *, model: str, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each one, which nobody reads
         self._registry = CollectorRegistry()
         self._model = model
-        self.statistics = Statistics()
+        self._lengths = FewLabels()
+        self._bucket_label = BucketLabels().label
+        self._add_calls()
+        self._add_batches()
+        self._add_rare()
+        self._add_gauges()
+        build = Gauge(names.METRIC_BUILD_INFO, "Always 1.", ("version",), registry=self._registry)
+        build.labels(version).set(1)
+        ProcessCollector(registry=self._registry)
+        self.statistics = Statistics(
+            queue=self._stages[QUEUE],
+            compute_input=self._stages[DECODE],
+            compute_output=self._stages[ENCODE],
+        )
         """The same events, as ModelStatistics wants them."""
-        self._requests = self._counter(
+
+    def _add_calls(self) -> None:
+        self._series = SeriesCollector()
+        self._registry.register(self._series)
+        self._requests = self._series.counters(
             names.METRIC_REQUESTS, "Calls answered, by method and status code.", "method", "code"
         )
-        self._seconds = self._histogram(
+        self._seconds = self._series.histograms(
             names.METRIC_REQUEST_SECONDS,
             "From the arrival of a call to its answer, or to the end of its stream.",
             SECONDS_BUCKETS,
             "method",
         )
-        self._waits = self._histogram(
-            names.METRIC_QUEUE_WAIT_SECONDS,
-            "From the arrival of a call to its dispatch to a worker.",
-            SECONDS_BUCKETS,
-        ).labels(model)
-        self._batches = self._histogram(
-            names.METRIC_BATCH_SIZE, "Rows of each dispatched batch.", BATCH_BUCKETS
-        ).labels(model)
-        self._inference = self._histogram(
-            names.METRIC_INFERENCE_SECONDS, "Time of each batch inside the worker.", SECONDS_BUCKETS
-        ).labels(model)
-        stages = self._histogram(
+        self._ends: dict[tuple[str, str], tuple[Tally, Distribution]] = {}
+        """By method and code; both are the server's own words, so there are few."""
+        self._rejected = self._series.counters(
+            names.METRIC_REJECTED, "Calls refused before they were computed, by reason.", "reason"
+        )
+        self._cancelled = self._tally(
+            names.METRIC_CANCELLED, "Calls whose caller went away before the answer."
+        )
+        self._expired = self._tally(names.METRIC_EXPIRED, "Calls whose deadline passed before the answer.")
+
+    def _add_batches(self) -> None:
+        stages = self._series.histograms(
             names.METRIC_STAGE_SECONDS,
             "Time of each part of the way: decode and encode of one message, queue of one call, inference of one "
-            "batch or stream.",
+            "batch or stream, copy of one batch into and out of shared memory, device in its inference.",
             STAGE_BUCKETS,
             "stage",
         )
-        self._stages = {stage: stages.labels(model, stage) for stage in STAGES}
-        self._rejected = self._counter(
-            names.METRIC_REJECTED, "Calls refused before they were computed, by reason.", "reason"
+        self._stages = {stage: stages.child(self._model, stage) for stage in STAGES}
+        waits = self._series.histograms(
+            names.METRIC_QUEUE_WAIT_SECONDS,
+            "From the arrival of a call to its dispatch to a worker.",
+            STAGE_BUCKETS,
         )
-        self._cancelled = self._counter(
-            names.METRIC_CANCELLED, "Calls whose caller went away before the answer."
-        ).labels(model)
-        self._expired = self._counter(
-            names.METRIC_EXPIRED, "Calls whose deadline passed before the answer."
-        ).labels(model)
+        waits.show(self._stages[QUEUE], self._model)
+        self._batches = self._distribution(
+            names.METRIC_BATCH_SIZE, "Rows of each dispatched batch.", BATCH_BUCKETS
+        )
+        self._inference = self._distribution(
+            names.METRIC_INFERENCE_SECONDS, "Time of each batch inside the worker.", SECONDS_BUCKETS
+        )
+        self._bucket_batches = self._series.counters(
+            names.METRIC_BUCKET_BATCHES, "Dispatched batches by the layout of their tensors.", "bucket"
+        )
+        self._bucket_rows = self._series.counters(
+            names.METRIC_BUCKET_ROWS, "Rows of dispatched batches by the layout of their tensors.", "bucket"
+        )
+        self._positions = self._series.counters(
+            names.METRIC_SEQUENCE_POSITIONS,
+            "Positions with input in batches of padded sequences, by the length that was computed.",
+            "length",
+        )
+        self._padding = self._series.counters(
+            names.METRIC_PADDING_POSITIONS, "Positions computed for nothing in the same batches.", "length"
+        )
+
+    def _add_rare(self) -> None:
         self._restarts = self._counter(
             names.METRIC_WORKER_RESTARTS, "Workers started again after their process died."
-        ).labels(model)
+        )
+        self._retried = self._counter(names.METRIC_RETRIED, "Calls computed again because their worker died.")
+        self._compilations = self._counter(
+            names.METRIC_COMPILATIONS, "Compilations of the model after its warm-up, while calls waited."
+        )
         self._dropped = self._counter(
             names.METRIC_FRAMES_DROPPED, "Frames of HTTP streams left out because the viewer was too slow."
-        ).labels(model)
+        )
+
+    def _add_gauges(self) -> None:
         self._depth = self._gauge(names.METRIC_QUEUE_DEPTH, "Calls that wait for a worker.")
         self._in_flight = self._gauge(
             names.METRIC_IN_FLIGHT, "Calls accepted and not yet answered, the waiting ones included."
@@ -80,8 +134,6 @@ class ServerMetrics:
         self._load = self._gauge(names.METRIC_MODEL_LOAD_SECONDS, "Import and setup of the newest worker.")
         self._warmup = self._gauge(names.METRIC_MODEL_WARMUP_SECONDS, "Warm-up of the newest worker.")
         self._ready = self._gauge(names.METRIC_READY, "1 while calls are welcome.")
-        build = Gauge(names.METRIC_BUILD_INFO, "Always 1.", ("version",), registry=self._registry)
-        build.labels(version).set(1)
 
     def observe(
         self, *, depth: Callable[[], float], in_flight: Callable[[], float], ready: Callable[[], bool]
@@ -91,51 +143,95 @@ class ServerMetrics:
         self._in_flight.set_function(in_flight)
         self._ready.set_function(lambda: float(ready()))
 
+    def observe_certificate(self, expires_at_seconds: Callable[[], float]) -> None:
+        """Where the gauge of a server with TLS reads its value; without TLS there is none."""
+        expiry = self._gauge(
+            names.METRIC_CERTIFICATE_EXPIRY,
+            "When the certificate that new connections get expires, since the epoch.",
+        )
+        expiry.set_function(expires_at_seconds)
+
     def call_ended(self, method: str, code: str, seconds: float) -> None:
-        """See ServiceEvents."""
-        self._requests.labels(self._model, method, code).inc()
-        self._seconds.labels(self._model, method).observe(seconds)
+        """See ServiceEvents. In a sampled trace the call is an example of its duration."""
+        ends = self._ends.get((method, code))
+        if ends is None:
+            ends = self._requests.child(self._model, method, code), self._seconds.child(self._model, method)
+            self._ends[method, code] = ends
+        tally, durations = ends
+        tally.value += 1
+        trace = TRACE.get()
+        if trace is not None and trace.sampled:
+            durations.observe_traced(seconds, trace.trace_id)
+        else:
+            durations.observe(seconds)
         self.statistics.call_ended(ok=code == "OK", seconds=seconds)
         if code == "CANCELLED":
-            self._cancelled.inc()
+            self._cancelled.value += 1
         elif code == "DEADLINE_EXCEEDED":
-            self._expired.inc()
+            self._expired.value += 1
 
     def call_rejected(self, reason: str) -> None:
         """See ServiceEvents."""
-        self._rejected.labels(self._model, reason).inc()
+        self._rejected.child(self._model, reason).value += 1
 
     def decoded(self, seconds: float) -> None:
         """See ServiceEvents."""
         self._stages[DECODE].observe(seconds)
-        self.statistics.compute_input.add(seconds)
 
     def encoded(self, seconds: float) -> None:
         """See ServiceEvents."""
         self._stages[ENCODE].observe(seconds)
-        self.statistics.compute_output.add(seconds)
 
     def frames_dropped(self, count: int) -> None:
         """See ServiceEvents."""
         self._dropped.inc(count)
 
-    def batch_sent(self, rows: int, waits: Sequence[float]) -> None:
+    def batch_sent(self, rows: int, waits: Sequence[float], members: Sequence[Call] = ()) -> None:
         """See EngineEvents."""
         self._batches.observe(rows)
-        self._left_queue(waits)
+        queue = self._stages[QUEUE]
+        for seconds in waits:
+            queue.observe(seconds)
+        if members:
+            label = self._bucket_label(members[0].bucket)
+            self._bucket_batches.child(self._model, label).value += 1
+            self._bucket_rows.child(self._model, label).value += rows
 
-    def stream_sent(self, wait: float) -> None:
+    def batch_padded(self, length: int, *, used: int, rows: int) -> None:
         """See EngineEvents."""
-        self._left_queue([wait])
+        label = self._lengths.label(str(length))
+        self._positions.child(self._model, label).value += used
+        self._padding.child(self._model, label).value += rows * length - used
 
-    def batch_computed(self, seconds: float, *, rows: int, calls: int) -> None:
+    def batch_computed(
+        self,
+        seconds: float,
+        *,
+        rows: int,
+        calls: int,
+        copy_seconds: float | None = None,
+        device_seconds: float | None = None,
+        members: Sequence[Call] = (),  # noqa: ARG002 - for the spans, see `traced_metrics`
+    ) -> None:
         """See EngineEvents."""
         self._inference.observe(seconds)
         self._computed(seconds, rows, calls)
+        if copy_seconds is not None:
+            self._stages[COPY].observe(copy_seconds)
+        if device_seconds is not None:
+            self._stages[DEVICE].observe(device_seconds)
+
+    def stream_sent(self, wait: float, member: Call | None = None) -> None:  # noqa: ARG002 - as above
+        """See EngineEvents."""
+        self._stages[QUEUE].observe(wait)
 
     def stream_computed(self, seconds: float, *, rows: int) -> None:
         """See EngineEvents."""
         self._computed(seconds, rows, 1)
+
+    def compiled(self, count: int) -> None:
+        """See EngineEvents."""
+        self._compilations.inc(count)
 
     def worker_loaded(self, seconds: float) -> None:
         """See EngineEvents."""
@@ -149,25 +245,30 @@ class ServerMetrics:
         """See EngineEvents."""
         self._restarts.inc()
 
-    def text(self) -> bytes:
-        """Prometheus text format."""
-        return generate_latest(self._registry)
+    def call_retried(self) -> None:
+        """See EngineEvents."""
+        self._retried.inc()
 
-    def _left_queue(self, waits: Sequence[float]) -> None:
-        for seconds in waits:
-            self._waits.observe(seconds)
-            self._stages[QUEUE].observe(seconds)
-        self.statistics.left_queue(waits)
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """The text and its content type: OpenMetrics for who asks for it by the header `accept`, else Prometheus text."""
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
+        return encode(self._registry), content_type
 
     def _computed(self, seconds: float, rows: int, calls: int) -> None:
         self._stages[INFERENCE].observe(seconds)
         self.statistics.computed(rows=rows, calls=calls, seconds=seconds, at=time.time())
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, ("model", *labels), registry=self._registry)
+    def _tally(self, name: str, text: str) -> Tally:
+        return self._series.counters(name, text).child(self._model)
 
-    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(name, text, ("model", *labels), buckets=buckets, registry=self._registry)
+    def _distribution(self, name: str, text: str, bounds: Sequence[float]) -> Distribution:
+        return self._series.histograms(name, text, bounds).child(self._model)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, (LABEL_MODEL,), registry=self._registry).labels(self._model)
 
     def _gauge(self, name: str, text: str) -> Any:
-        return Gauge(name, text, ("model",), registry=self._registry).labels(self._model)
+        return Gauge(name, text, (LABEL_MODEL,), registry=self._registry).labels(self._model)

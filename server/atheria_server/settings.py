@@ -78,6 +78,7 @@ _BOUNDS: Final = (
     ("max_batch_size", 1, 1024),
     ("max_latency_seconds", 0, 60),
     ("max_queue_depth", 1, 1_000_000),
+    ("workers", 1, 16),
     ("max_message_bytes", 1024, 2**31 - 2**20),
     ("drain_delay_seconds", 0, 3600),
     ("drain_timeout_seconds", 0, 86400),
@@ -91,6 +92,8 @@ _FIELDS: Final = {
     "max_batch_size",
     "max_latency_seconds",
     "max_queue_depth",
+    "workers",
+    "idempotent",
     "max_message_bytes",
     "drain_delay_seconds",
     "drain_timeout_seconds",
@@ -120,6 +123,13 @@ def _parser() -> argparse.ArgumentParser:
         help="longest wait for a fuller batch while the worker is busy (default 50ms)",
     )
     serve.add_argument("--max-queue-depth", type=int, help="rows that may wait (default 512)")
+    serve.add_argument("--workers", type=int, help="processes that hold the model, per device (default 1)")
+    serve.add_argument(
+        "--idempotent",
+        action="store_true",
+        default=None,
+        help="calls may be computed twice: if a worker dies, compute its calls again, once",
+    )
     serve.add_argument("--max-message-bytes", type=int, help="largest request or answer (default 64 MiB)")
     serve.add_argument(
         "--warmup-shape", action="append", metavar="N,N,...", help="shape of one row to warm up; repeatable"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
-from tests.contract.chart import CHART, containers, pod_specs, render
 
 from atheria_contract import names
 from atheria_operator.install_profiles import ProfileFileError, apply_profiles, read_profiles
 from atheria_operator.uninstall import Uninstaller, finalizers_without_ours
+from tests.contract.chart import CHART, containers, pod_specs, render
 
 OTHERS = "other.dev/keep"
 

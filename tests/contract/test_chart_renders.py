@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.contract.chart import CHART, ROOT, containers, helm, one, pod_specs, refused, render
 
 from atheria_contract import names
+from tests.contract.chart import CHART, ROOT, containers, helm, one, pod_specs, refused, render
 
 LOCAL = ("-f", str(CHART / "values-local.yaml"))
 OVERLAYS = pytest.mark.parametrize("arguments", [(), LOCAL], ids=["defaults", "local"])

@@ -1,11 +1,17 @@
-"""Our OIP stubs against tritonclient's: same field numbers, types and labels, and no drift from the proto files."""
+"""Our OIP stubs against tritonclient's: same field numbers, types and labels, and no drift from the proto files.
+
+Of ModelConfig and what it holds only the fields that the server can fill are ours; everything else is complete.
+"""
 
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tritonclient.grpc.model_config_pb2 as triton_config
 import tritonclient.grpc.service_pb2 as triton
 from google.protobuf.descriptor import Descriptor
 
@@ -14,15 +20,61 @@ from atheria_contract.generated import inference_pb2 as ours
 ROOT = Path(__file__).parents[2]
 
 
-def shape(message: Descriptor) -> dict[str, tuple[int, int, bool]]:
-    return {f.name: (f.number, f.type, f.is_repeated) for f in message.fields}
+def shape(message: Descriptor) -> dict[str, tuple[object, ...]]:
+    """By field: number, type, label, the type's name, and the oneof that it is in."""
+    return {
+        field.name: (
+            field.number,
+            field.type,
+            field.is_repeated,
+            (field.message_type or field.enum_type).full_name
+            if field.message_type or field.enum_type
+            else "",
+            field.containing_oneof.name if field.containing_oneof else "",
+        )
+        for field in message.fields
+    }
 
 
-@pytest.mark.parametrize("name", sorted(ours.DESCRIPTOR.message_types_by_name))
+def nested(messages: Iterable[Descriptor]) -> Iterator[Descriptor]:
+    for message in messages:
+        yield message
+        yield from nested(message.nested_types)
+
+
+OURS = {m.full_name: m for m in nested(ours.DESCRIPTOR.message_types_by_name.values())}
+THEIRS = {
+    m.full_name: m
+    for file in (triton, triton_config)
+    for m in nested(file.DESCRIPTOR.message_types_by_name.values())
+}
+OF_THE_CONFIG = {m.full_name for m in nested(triton_config.DESCRIPTOR.message_types_by_name.values())}
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
 def test_each_message_has_the_fields_that_tritonclient_knows(name: str) -> None:
-    mine, theirs = ours.DESCRIPTOR.message_types_by_name[name], triton.DESCRIPTOR.message_types_by_name[name]
-    assert shape(mine) == {key: value for key, value in shape(theirs).items() if key in shape(mine)}
-    assert set(shape(mine)) == set(shape(theirs))
+    mine, theirs = shape(OURS[name]), shape(THEIRS[name])
+    assert mine == {key: value for key, value in theirs.items() if key in mine}
+    if name not in OF_THE_CONFIG:
+        assert set(mine) == set(theirs)
+
+
+def test_the_data_types_are_numbered_as_tritonclient_numbers_them() -> None:
+    def numbers(file: Any) -> dict[str, int]:
+        return {v.name: v.number for v in file.DESCRIPTOR.enum_types_by_name["DataType"].values}
+
+    assert numbers(ours) == numbers(triton_config)
+
+
+def test_a_configuration_made_here_is_read_by_tritonclient_in_the_same_process() -> None:
+    config = ours.ModelConfig(name="m", max_batch_size=4)
+    config.input.add(name="x", data_type=ours.TYPE_FP32, dims=[-1, 3])
+    config.parameters["source"].string_value = "builtin://echo"
+    config.dynamic_batching.max_queue_delay_microseconds = 5
+    read = triton_config.ModelConfig.FromString(config.SerializeToString())
+    assert (read.name, read.max_batch_size, list(read.input[0].dims)) == ("m", 4, [-1, 3])
+    assert read.parameters["source"].string_value == "builtin://echo"
+    assert read.WhichOneof("scheduling_choice") == "dynamic_batching"
 
 
 def test_the_calls_have_the_names_and_types_that_tritonclient_calls() -> None:

@@ -13,6 +13,15 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+from websockets.sync.client import connect
+
+from atheria_cli.demo.calls import ModelClient
+from atheria_cli.demo.cluster import Cluster
+from atheria_cli.demo.show import _sample
+from atheria_contract import names
+from atheria_contract.generated import inference_pb2 as oip
+from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceStub
 from tests.e2e.model import (
     GATEWAY,
     NAMESPACE,
@@ -25,15 +34,6 @@ from tests.e2e.model import (
     ripple,
     wait_condition,
 )
-from tritonclient.utils import InferenceServerException
-from websockets.sync.client import connect
-
-from atheria_cli.demo.calls import ModelClient
-from atheria_cli.demo.cluster import Cluster
-from atheria_cli.demo.show import _sample
-from atheria_contract import names
-from atheria_contract.generated import inference_pb2 as oip
-from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceStub
 
 MODEL = "calls"
 REST = f"http://127.0.0.1:{names.PORT_HTTP}"

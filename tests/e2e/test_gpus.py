@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.model import NAMESPACE, apply, delete, live_pods, manifest, wait_condition
 
 from atheria_cli.demo.cluster import Cluster
+from tests.e2e.model import NAMESPACE, apply, delete, live_pods, manifest, wait_condition
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}

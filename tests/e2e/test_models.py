@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.e2e.model import NAMESPACE, apply, delete, manifest, wait_condition
 
 from atheria_cli.demo.cluster import Cluster, ClusterError, wait_for
 from atheria_contract import names
+from tests.e2e.model import NAMESPACE, apply, delete, manifest, wait_condition
 
 
 @pytest.mark.parametrize(

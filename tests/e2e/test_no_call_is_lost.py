@@ -10,6 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+
+from atheria_cli.demo.cluster import Cluster, wait_for
+from atheria_server.models.qca.reference import evolve, fidelity
+from atheria_server.models.qca.settings import QcaSettings
+from atheria_server.models.qca.weights import load_law
 from tests.e2e.model import (
     GATEWAY,
     NAMESPACE,
@@ -22,11 +27,6 @@ from tests.e2e.model import (
     wait_condition,
     wait_no_pods,
 )
-
-from atheria_cli.demo.cluster import Cluster, wait_for
-from atheria_server.models.qca.reference import evolve, fidelity
-from atheria_server.models.qca.settings import QcaSettings
-from atheria_server.models.qca.weights import load_law
 
 CALLS = 200
 FLIPS = 5

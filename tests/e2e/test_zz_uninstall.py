@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.e2e.model import NAMESPACE, apply, manifest, wait_condition
-
 from atheria_cli.demo.cluster import Cluster, ClusterError
 from atheria_cli.demo.show import SYSTEM_NAMESPACE, DemoOptions, install
+from tests.e2e.model import NAMESPACE, apply, manifest, wait_condition
 
 ROOT = Path(__file__).parents[2]
 

@@ -57,6 +57,8 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
             max_batch_size=spec.batching.maxBatchSize,
             max_latency_seconds=duration_seconds(spec.batching.maxLatency, "spec.batching.maxLatency"),
             max_queue_depth=spec.concurrency.maxQueueDepth,
+            workers=spec.concurrency.workersPerReplica,
+            idempotent=spec.model.idempotent,
             warmup_shapes=tuple(tuple(shape) for shape in spec.warmup.shapes),
         ),
         profile=spec.hardware.profile,

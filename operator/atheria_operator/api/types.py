@@ -77,6 +77,11 @@ class Model(_Part):
         description="Digest that the model's weights must have, sha256:<64 hexadecimal digits>; a pod with other weights "
         "fails. Default: empty, which checks nothing.",
     )
+    idempotent: bool = Field(
+        default=False,
+        description="Whether a call may be computed twice: if a worker process dies, its calls are computed again, once, "
+        "instead of failing with UNAVAILABLE. Default: false.",
+    )
 
 
 class Hardware(_Part):
@@ -110,8 +115,15 @@ class Batching(_Part):
 
 
 class Concurrency(_Part):
-    """How much may wait."""
+    """How much is computed at a time, and how much may wait."""
 
+    workersPerReplica: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Processes in a pod that each hold the model, per device; more than one where one process does not fill "
+        "the device. Default: 1. From 1 to 16.",
+    )
     maxQueueDepth: int = Field(
         default=512,
         ge=1,

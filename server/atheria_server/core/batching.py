@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 
-from atheria_server.core.queue import BoundedQueue
+from atheria_server.core.queue import BoundedQueue, Head
 from atheria_server.core.request import QueuedCall
 
 
@@ -32,11 +32,13 @@ class Capacity:
     """Batches that may be sent ahead to workers that are still busy."""
     stream_slots: int
     """Streams that may start."""
+    rows_that_fit: Mapping[Hashable, int] = field(default_factory=dict)
+    """By bucket, where the device's memory was found to hold fewer than the policy's rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do; the lists are disjoint and every call in them is waiting."""
+    """What to do; no call is in it twice."""
 
     batches: tuple[tuple[QueuedCall, ...], ...] = ()
     """Dispatch these, in this order; calls of one batch have equal buckets."""
@@ -49,66 +51,36 @@ class Decision:
 
 
 def decide(queue: BoundedQueue, policy: BatchPolicy, now: float, capacity: Capacity) -> Decision:
-    """Look at the queue at `now`; the queue is not changed.
+    """Look at the queue at `now`; the calls of the decision are taken out of it.
 
-    While a worker is idle the oldest call's bucket goes first, full or not. The slots ahead are only for batches that
-    are full or have waited `max_latency_seconds`. Streams start in the order of arrival.
+    While a worker is idle the bucket with the first call goes, full or not. The slots ahead are only for batches that
+    are full or have waited `max_latency_seconds`. Takes time in proportion to the buckets, not to the calls.
     """
-    expired: list[QueuedCall] = []
-    streams: list[QueuedCall] = []
-    buckets: list[list[QueuedCall]] = []
-    for _, calls in queue.buckets():
-        alive = [call for call in calls if not call.expired(now)]
-        expired += [call for call in calls if call.expired(now)]
-        streams += [call for call in alive if call.streaming]
-        if calls_to_batch := [call for call in alive if not call.streaming]:
-            buckets.append(calls_to_batch)
-    streams.sort(key=_age)
-    starting, streams_left = streams[: capacity.stream_slots], streams[capacity.stream_slots :]
-    batches = _take_batches(buckets, policy, now, capacity)
-    left = [call for calls in buckets for call in calls] + streams_left
-    times = [call.deadline_at for call in left if call.deadline_at is not None]
-    if capacity.ahead_slots > len(batches) - capacity.idle_workers:
-        times += [calls[0].arrived_at + policy.max_latency_seconds for calls in buckets if calls]
+    expired = queue.take_expired(now)
+    streams = queue.take_streams(capacity.stream_slots)
+    batches: list[tuple[QueuedCall, ...]] = []
+    waiting: list[Head] = []
+    while len(batches) < capacity.idle_workers + capacity.ahead_slots:
+        ready = waiting = list(queue.heads())
+        if len(batches) >= capacity.idle_workers:
+            ready = [head for head in waiting if _is_due(head, policy, now, capacity)]
+        if not ready:
+            break
+        first = min(ready, key=lambda head: head.rank)
+        batches.append(queue.take_batch(first.bucket, _max_rows(first.bucket, policy, capacity)))
+        waiting = []
+    times = [head.oldest_at + policy.max_latency_seconds for head in waiting]
+    if (deadline := queue.next_deadline) is not None:
+        times.append(deadline)
     return Decision(
-        batches=tuple(batches),
-        streams=tuple(starting),
-        expired=tuple(expired),
-        wake_at=min(times, default=None),
+        batches=tuple(batches), streams=streams, expired=expired, wake_at=min(times, default=None)
     )
 
 
-def _take_batches(
-    buckets: Sequence[list[QueuedCall]], policy: BatchPolicy, now: float, capacity: Capacity
-) -> list[tuple[QueuedCall, ...]]:
-    """Remove the batches to send from the buckets and give them in order."""
-    batches: list[tuple[QueuedCall, ...]] = []
-    while len(batches) < capacity.idle_workers + capacity.ahead_slots:
-        ready = [calls for calls in buckets if calls]
-        if len(batches) >= capacity.idle_workers:
-            ready = [calls for calls in ready if _is_due(calls, policy, now)]
-        if not ready:
-            break
-        oldest = min(ready, key=lambda calls: _age(calls[0]))
-        batch = _head(oldest, policy.max_batch_size)
-        del oldest[: len(batch)]
-        batches.append(batch)
-    return batches
+def _is_due(head: Head, policy: BatchPolicy, now: float, capacity: Capacity) -> bool:
+    full = head.rows >= _max_rows(head.bucket, policy, capacity)
+    return full or now >= head.oldest_at + policy.max_latency_seconds
 
 
-def _age(call: QueuedCall) -> tuple[float, int]:
-    return (call.arrived_at, call.call_id)
-
-
-def _is_due(calls: Sequence[QueuedCall], policy: BatchPolicy, now: float) -> bool:
-    full = sum(call.rows for call in calls) >= policy.max_batch_size
-    return full or now >= calls[0].arrived_at + policy.max_latency_seconds
-
-
-def _head(calls: Sequence[QueuedCall], max_rows: int) -> tuple[QueuedCall, ...]:
-    rows = 0
-    for count, call in enumerate(calls):
-        rows += call.rows
-        if count > 0 and rows > max_rows:
-            return tuple(calls[:count])
-    return tuple(calls)
+def _max_rows(bucket: Hashable, policy: BatchPolicy, capacity: Capacity) -> int:
+    return min(policy.max_batch_size, capacity.rows_that_fit.get(bucket, policy.max_batch_size))

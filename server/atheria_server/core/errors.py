@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+MAX_TEXT_BYTES: Final = 1000
+"""Of an error's text: gRPC drops answers with more than 8 KiB of metadata, where the text stands twice and escaped."""
+
 
 class CallError(Exception):
     """A call that gets no result. `code` is a name of grpc.StatusCode; the text goes to the caller.
@@ -13,6 +16,20 @@ class CallError(Exception):
 
     code = "INTERNAL"
     reason = "MODEL_FAILED"
+
+    def __init__(self, text: str) -> None:
+        """Of a long text, such as one that quotes what a caller sent, the beginning and the end stay."""
+        super().__init__(shortened(text))
+
+
+def shortened(text: str) -> str:
+    """At most MAX_TEXT_BYTES of UTF-8, and a word on what was left out in the middle: what is allowed stands at the end."""
+    raw = text.encode(errors="replace")
+    if len(raw) <= MAX_TEXT_BYTES:
+        return text
+    half = MAX_TEXT_BYTES // 2
+    head, tail = raw[:half].decode(errors="ignore"), raw[-half:].decode(errors="ignore")
+    return f"{head}... ({len(raw) - 2 * half} more bytes) ...{tail}"
 
 
 class InvalidCallError(CallError):
@@ -36,6 +53,13 @@ class FullError(CallError):
     reason = "QUEUE_FULL"
 
 
+class CallerLimitError(CallError):
+    """This caller has as many calls in flight as one may; trying again when one is answered helps."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "CALLER_LIMIT"
+
+
 class TooLargeError(CallError):
     """A message beyond the configured size; trying again does not help."""
 
@@ -51,9 +75,15 @@ class ExpiredError(CallError):
 
 
 class UnavailableError(CallError):
-    """Not ready, draining, or the worker died; another pod may do."""
+    """The server ended before the answer; another pod may do."""
 
     code = "UNAVAILABLE"
+    reason = "STOPPED"
+
+
+class WorkerLostError(UnavailableError):
+    """The worker process died while it had the call."""
+
     reason = "WORKER_DIED"
 
 
@@ -83,9 +113,21 @@ class UnsupportedError(CallError):
 
 
 REJECTIONS: Final = frozenset(
-    {"INVALID_REQUEST", "UNKNOWN_MODEL", "QUEUE_FULL", "TOO_LARGE", "UNSUPPORTED", "DRAINING", "NOT_READY"}
+    {
+        "INVALID_REQUEST",
+        "UNKNOWN_MODEL",
+        "QUEUE_FULL",
+        "CALLER_LIMIT",
+        "TOO_LARGE",
+        "UNSUPPORTED",
+        "DRAINING",
+        "NOT_READY",
+    }
 )
 """Reasons of calls that were never computed (too large: or whose answer nobody could have got)."""
+
+FAULTS: Final = frozenset({"MODEL_FAILED", "WORKER_DIED", "STOPPED"})
+"""Reasons that are the server's or the model's fault, not the caller's or the load's."""
 
 BY_CODE: Final[dict[str, type[CallError]]] = {
     kind.code: kind

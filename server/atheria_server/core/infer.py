@@ -1,6 +1,7 @@
 """One inference request and its answer, free of any protocol.
 
-Both transports translate to and from these; the service checks and computes them.
+Both transports translate to and from these; the service checks and computes them. Nobody changes them; they are not
+frozen because that would triple the price of making them for each call.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Scalar = str | int | float | bool
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class InferRequest:
     """What a caller asks."""
 
@@ -30,7 +31,7 @@ class InferRequest:
     """How much longer the caller waits; None = no limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class InferAnswer:
     """A result, or one frame of a stream."""
 
@@ -38,5 +39,5 @@ class InferAnswer:
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     index: int = 0
     """Of a frame in its stream, from 0, whatever frame the caller began with."""
-    json: Any = None
-    """A frame of LitServe's own route, which has no tensors."""
+    body: tuple[bytes, ...] = ()
+    """A frame of LitServe's own route, as `engine.bodies` packs it; it has no tensors."""

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Final
+
+PRIORITY_HIGHEST: Final = 1
+PRIORITY_DEFAULT: Final = 5
+PRIORITY_LOWEST: Final = 9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class QueuedCall:
-    """Metadata of a waiting call. Times are seconds of one monotonic clock."""
+    """Metadata of a waiting call. Times are seconds of one monotonic clock.
+
+    Nobody changes it; freezing would triple the price of making one for each call.
+    """
 
     call_id: int
     bucket: Hashable
@@ -23,6 +31,10 @@ class QueuedCall:
     """The caller no longer waits from then on; None = no deadline."""
     streaming: bool = False
     """Wants frames: never part of a batch, runs beside the batches in a slot of its own."""
+    priority: int = PRIORITY_DEFAULT
+    """1 goes before everything else, 9 after everything else."""
+    caller: str = ""
+    """Callers of one priority get equal shares of the rows."""
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has passed."""

@@ -5,13 +5,25 @@ Filled by `metrics` from the events of the engine and the service, read by `tran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Cumulated(Protocol):
+    """How often something happened, and how long it took in all."""
+
+    @property
+    def count(self) -> int:
+        """How often."""
+
+    @property
+    def nanoseconds(self) -> int:
+        """How long."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Total:
-    """How often something happened, and how long it took in all."""
+    """Counts by itself."""
 
     count: int = 0
     nanoseconds: int = 0
@@ -30,13 +42,13 @@ class Statistics:
     """Calls (a stream is one) with their whole time in the server."""
     fail: Total = field(default_factory=Total)
     """Calls with any other end: refused, expired, cancelled, failed."""
-    queue: Total = field(default_factory=Total)
+    queue: Cumulated = field(default_factory=Total)
     """Calls that left the queue for a worker."""
-    compute_input: Total = field(default_factory=Total)
+    compute_input: Cumulated = field(default_factory=Total)
     """Requests that were decoded."""
     compute_infer: Total = field(default_factory=Total)
     """Calls that were computed, each with the time of its whole batch."""
-    compute_output: Total = field(default_factory=Total)
+    compute_output: Cumulated = field(default_factory=Total)
     """Answers and frames that were encoded."""
     batches: dict[int, Total] = field(default_factory=dict)
     """Computed batches by rows."""
@@ -50,11 +62,6 @@ class Statistics:
     def call_ended(self, *, ok: bool, seconds: float) -> None:
         """A call was answered."""
         (self.success if ok else self.fail).add(seconds)
-
-    def left_queue(self, waits: Sequence[float]) -> None:
-        """Calls went to a worker after these seconds."""
-        for seconds in waits:
-            self.queue.add(seconds)
 
     def computed(self, *, rows: int, calls: int, seconds: float, at: float) -> None:
         """A batch of `calls` calls with `rows` rows came back at the time `at` (seconds since the epoch)."""

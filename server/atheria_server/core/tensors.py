@@ -1,6 +1,9 @@
 """Datatypes of the Open Inference Protocol and their bytes; pure functions over numpy.
 
 Used by both transports and by the shared-memory codec. Little-endian throughout, as the protocol says.
+
+numpy has no bfloat16. A BF16 array has the dtype `BF16` here, a structure of its 16 bits: it is copied, sliced and
+concatenated like any other and cannot be calculated with by mistake. `float32_of` and `bfloat16_of` convert.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 BYTES: Final = "BYTES"
+BF16: Final = np.dtype([("bfloat16", "<u2")])
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype("<u1"),
@@ -25,6 +29,7 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "INT32": np.dtype("<i4"),
     "INT64": np.dtype("<i8"),
     "FP16": np.dtype("<f2"),
+    "BF16": BF16,
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
@@ -38,9 +43,15 @@ class TensorError(ValueError):
 
 def datatype_of(array: npt.NDArray[Any]) -> str:
     """OIP name of the array's type. Raises TensorError for one that the protocol lacks."""
-    if array.dtype.kind in "OSU":
+    dtype = array.dtype
+    name = _NAMES.get(dtype)
+    if name is not None:
+        return name
+    if dtype.kind in "OSU":
         return BYTES
-    name = _NAMES.get(array.dtype.newbyteorder("<"))
+    if dtype.name == "bfloat16":  # of ml_dtypes, which JAX uses
+        return "BF16"
+    name = _NAMES.get(dtype.newbyteorder("<"))
     if name is None:
         raise TensorError(
             f"datatype {array.dtype} is not in the protocol; allowed: {', '.join(DTYPES)}, {BYTES}"
@@ -53,9 +64,11 @@ def to_array(value: object) -> npt.NDArray[Any]:
     array = np.asarray(value)
     if array.dtype.kind in "SU":
         array = np.array([_as_bytes(v) for v in array.ravel()], dtype=object).reshape(array.shape)
+    datatype = datatype_of(array)
+    if datatype == "BF16" and array.dtype != BF16:
+        array = array.view(BF16)
     if array.dtype.kind != "O":
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
-    datatype_of(array)
+        array = np.ascontiguousarray(array, dtype=DTYPES[datatype]).reshape(array.shape)
     return array
 
 
@@ -91,19 +104,42 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Sequence
         if datatype == BYTES:
             items = [_as_bytes(value) for value in values]
             return np.array([*items, None], dtype=object)[:-1].reshape(tuple(shape))
-        return np.array(values, dtype=DTYPES[datatype]).reshape(tuple(shape))
+        array = bfloat16_of(values) if datatype == "BF16" else np.array(values, dtype=DTYPES[datatype])
+        return array.reshape(tuple(shape))
     except (OverflowError, ValueError, TypeError) as error:
         raise TensorError(f"tensor {name!r} has elements that are not {datatype}: {error}") from error
+
+
+def to_values(array: npt.NDArray[Any]) -> list[Any]:
+    """A flat list for JSON: numbers, booleans, or texts (bytes that are not UTF-8 become replacement signs)."""
+    if array.dtype.kind == "O":
+        return [_as_bytes(value).decode(errors="replace") for value in array.ravel()]
+    values: list[Any] = np.ravel(float32_of(array) if array.dtype == BF16 else array).tolist()
+    return values
+
+
+def float32_of(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """A BF16 array as float32; exact."""
+    return (array.view("<u2").astype("<u4") << 16).view("<f4")
+
+
+def bfloat16_of(array: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Numbers as a BF16 array, rounded to the nearest (ties to even) as float32 is rounded by hardware."""
+    exact = np.asarray(array, "<f4")
+    bits = exact.view("<u4")
+    rounded = (bits + ((bits >> 16) & 1) + 0x7FFF) >> 16
+    return np.where(np.isnan(exact), (bits >> 16) | 0x40, rounded).astype("<u2").view(BF16)
 
 
 def element_count(name: str, datatype: str, shape: Sequence[int]) -> int:
     """Elements of the shape. Raises TensorError for an unknown datatype or a negative or huge dimension."""
     if datatype != BYTES and datatype not in DTYPES:
         raise TensorError(f"tensor {name!r} has datatype {datatype!r}; allowed: {', '.join(DTYPES)}, {BYTES}")
-    if any(n < 0 for n in shape):
+    if shape and min(shape) < 0:
         raise TensorError(f"tensor {name!r} has shape {list(shape)}; expected dimensions of 0 or more")
     count = math.prod(shape)
-    if count > 1 << 40 or len(shape) > 32:
+    # numpy also refuses [0, 2**62]: what it may have beside an empty dimension counts as well
+    if math.prod(filter(None, shape)) > 1 << 40 or len(shape) > 32:
         raise TensorError(f"tensor {name!r} has shape {list(shape)}, which is too large")
     return count
 

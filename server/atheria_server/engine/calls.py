@@ -7,52 +7,83 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from atheria_server.core.padding import LengthPadding, cut, pad
+from atheria_server.core.request import PRIORITY_DEFAULT
 from atheria_server.core.tensors import datatype_of
-from atheria_server.models.contract import Arrays, Parameters, Scalar, ValidCall
-
-NO_JSON = object()
+from atheria_server.models.contract import Array, Arrays, Parameters, Scalar, ValidCall
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """One call that passed all checks of the front."""
+    """One call that passed all checks of the front. Nobody changes it; freezing would triple the price of making it."""
 
     bucket: Hashable
     """Calls of equal buckets may be computed together."""
     inputs: Arrays = field(default_factory=dict)
     parameters: Parameters = field(default_factory=dict)
     rows: int = 1
-    json: Any = NO_JSON
-    """Body of LitServe's own route; such a call has no tensors."""
+    api_path: str = ""
+    """Of LitServe's own route."""
+    body: tuple[bytes, ...] = ()
+    """Of LitServe's own route, as `engine.bodies` packs it; such a call has no tensors."""
     outputs: tuple[str, ...] = ()
     """Names wanted; empty = all."""
     streaming: bool = False
     described: bool = False
     """Rows of its batch are concatenated into one entry; otherwise each call is an entry of its own."""
+    priority: int = PRIORITY_DEFAULT
+    padding: LengthPadding | None = None
+    own_length: int = 0
+    """Of its sequences, before they were padded."""
+    padded_length: int | None = None
+    """None = nothing is padded."""
 
     @property
     def size_bytes(self) -> int:
-        """Memory that its tensors take."""
-        return sum(array.nbytes for array in self.inputs.values())
+        """Memory that its tensors or its body take."""
+        return sum(array.nbytes for array in self.inputs.values()) + sum(map(len, self.body))
+
+    def cut(self, outputs: dict[str, Array]) -> dict[str, Array]:
+        """The outputs without what padding added."""
+        return outputs if self.padding is None else cut(self.padding, outputs, self.own_length)
 
 
-def described_call(valid: ValidCall, outputs: tuple[str, ...], *, streaming: bool) -> Call:
-    """Of a described model: rows are concatenated, so everything behind the first dimension must be equal."""
-    layout = tuple((n, datatype_of(a), a.shape[1:]) for n, a in sorted(valid.inputs.items()))
+def described_call(
+    valid: ValidCall, outputs: tuple[str, ...], *, streaming: bool, priority: int = PRIORITY_DEFAULT
+) -> Call:
+    """Of a described model: rows are concatenated, so everything behind the first dimension must be equal.
+
+    Raises PaddingError.
+    """
+    inputs: Arrays = valid.inputs
+    own, padded = 0, None
+    if valid.padding is not None:
+        inputs, own, padded = pad(valid.padding, valid.inputs)
+    layout = tuple((n, datatype_of(a), a.shape[1:]) for n, a in sorted(inputs.items()))
     return Call(
         bucket=("rows", layout, parameter_key(valid.parameters), valid.batch_key),
-        inputs=valid.inputs,
+        inputs=inputs,
         parameters=valid.parameters,
         rows=valid.rows,
         outputs=outputs,
         streaming=streaming,
         described=True,
+        priority=priority,
+        padding=valid.padding,
+        own_length=own,
+        padded_length=padded,
     )
 
 
-def plain_call(inputs: Arrays, parameters: Parameters, outputs: tuple[str, ...], *, streaming: bool) -> Call:
+def plain_call(
+    inputs: Arrays,
+    parameters: Parameters,
+    outputs: tuple[str, ...],
+    *,
+    streaming: bool,
+    priority: int = PRIORITY_DEFAULT,
+) -> Call:
     """Of a plain LitAPI: the call is one item for `LitAPI.batch`, whatever its shape."""
     layout = tuple((n, datatype_of(a), a.shape) for n, a in sorted(inputs.items()))
     return Call(
@@ -61,12 +92,13 @@ def plain_call(inputs: Arrays, parameters: Parameters, outputs: tuple[str, ...],
         parameters=parameters,
         outputs=outputs,
         streaming=streaming,
+        priority=priority,
     )
 
 
-def json_call(body: Any, *, streaming: bool) -> Call:
-    """Of LitServe's own route: only such calls share a batch."""
-    return Call(bucket=("json",), json=body, streaming=streaming)
+def body_call(api_path: str, body: tuple[bytes, ...], *, streaming: bool) -> Call:
+    """Of LitServe's own route: only calls of the same one share a batch."""
+    return Call(bucket=("body", api_path), api_path=api_path, body=body, streaming=streaming)
 
 
 def parameter_key(parameters: Mapping[str, Scalar]) -> Hashable:

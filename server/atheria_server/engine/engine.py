@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -17,19 +18,25 @@ from atheria_server.core.batching import BatchPolicy, Capacity, Decision, decide
 from atheria_server.core.errors import (
     CallError,
     ExpiredError,
+    FailedError,
     FullError,
     InvalidCallError,
     NotBegunError,
     NotReadyError,
     StartError,
     UnavailableError,
+    WorkerLostError,
 )
 from atheria_server.core.infer import InferAnswer
+from atheria_server.core.memory_fit import Footprint
 from atheria_server.core.queue import BoundedQueue, QueueFullError
 from atheria_server.core.request import QueuedCall
 from atheria_server.core.restarts import RestartPolicy, restart_delay
+from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
+from atheria_server.engine.events import EngineEvents
 from atheria_server.engine.process import (
+    STOP_SECONDS,
     BatchResult,
     StreamEnd,
     WorkerDiedError,
@@ -41,33 +48,15 @@ from atheria_server.engine.process import (
 _LOG = logging.getLogger("atheria.engine")
 BATCHES_AHEAD: Final = 1
 """Batches sent to a worker beyond the one that it computes, so that it never waits for the front."""
+QUIET_TURNS: Final = 8
+"""Turns of the event loop without a new call after which a batch is worth sending: calls that come together, go together,
+and a lone call waits for some tens of microseconds."""
+MAX_TURNS: Final = 80
+"""A batch is sent after so many turns even if calls keep coming."""
+KNOWN_BUCKETS: Final = 1024
+"""Buckets whose largest possible batch is remembered."""
 PROGRESS_SECONDS: Final = 15.0
 """While a model loads, a line in the log this often."""
-
-
-class EngineEvents(Protocol):
-    """What the engine tells the metrics."""
-
-    def batch_sent(self, rows: int, waits: Sequence[float]) -> None:
-        """A batch of `rows` rows left the queue; seconds that each of its calls waited."""
-
-    def batch_computed(self, seconds: float, *, rows: int, calls: int) -> None:
-        """A batch was computed: seconds inside the worker."""
-
-    def stream_sent(self, wait: float) -> None:
-        """A stream left the queue after `wait` seconds."""
-
-    def stream_computed(self, seconds: float, *, rows: int) -> None:
-        """A stream came to its end: seconds that its frames took in the worker."""
-
-    def worker_loaded(self, seconds: float) -> None:
-        """Seconds of import and setup."""
-
-    def worker_warm(self, seconds: float) -> None:
-        """Seconds of warm-up."""
-
-    def worker_restarted(self) -> None:
-        """A new process took the place of one that died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,28 +68,41 @@ class EngineLimits:
     max_queue_bytes: int
     max_streams: int
     """Running in one worker at a time; further ones wait in the queue."""
+    idempotent: bool = False
+    """A call may be computed twice: batches of a worker that died are computed again, once, each call alone."""
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Waiting:
     call: Call
+    queued: QueuedCall
     started: asyncio.Future[Any]
     """A batch: the call's result. A stream: its worker and its handle there."""
     has_begun: bool = False
     """It was sent to a worker: it may have had effects."""
+    is_retried: bool = False
+    """Its first worker died; it is not tried a third time."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Slot:
     """Place of one worker; the process in it changes when it dies."""
 
+    spec: WorkerSpec
     worker: WorkerProcess
     ready: bool = False
     deaths: list[float] = field(default_factory=list)
 
 
-WarmUp = Callable[[Callable[[Call], Awaitable[Any]]], Awaitable[None]]
+class Compute(Protocol):
+    """Makes one warm-up call. Raises CallError."""
+
+    async def __call__(self, call: Call, *, measured: bool) -> Footprint | None:
+        """The memory that it took, if that was asked for."""
+
+
+WarmUp = Callable[[Compute], Awaitable[None]]
 """Makes warm-up calls by the function it is given. Raises StartError."""
 
 
@@ -110,19 +112,18 @@ class Engine:
     def __init__(
         self,
         *,
-        spec: WorkerSpec,
         limits: EngineLimits,
         events: EngineEvents,
         warm_up: WarmUp,
         workers: Sequence[WorkerProcess],
     ) -> None:
-        self._spec = spec
         self._limits = limits
         self._events = events
         self._warm_up = warm_up
         self._queue = BoundedQueue(max_rows=limits.max_queue_rows, max_bytes=limits.max_queue_bytes)
         self._waiting: dict[int, _Waiting] = {}
-        self._slots = [_Slot(worker=worker) for worker in workers]
+        self._slots = [_Slot(spec=worker.spec, worker=worker) for worker in workers]
+        self._rows_that_fit: dict[Hashable, int] = {}
         self._in_flight = 0
         self._next_id = 0
         self._was_ready = False
@@ -130,6 +131,8 @@ class Engine:
         self._refusing = False
         self._stopping = asyncio.Event()
         self._deciding: asyncio.Handle | None = None
+        self._context = Context()
+        """Of no call: what happens to a batch is not in the trace of the caller that came first."""
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
         self._idle = asyncio.Event()
@@ -141,8 +144,8 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """A worker is loaded and warm, and the server is not going away."""
-        return not self._draining and bool(self._ready_workers())
+        """All workers were loaded and warm, one still is, and the server is not going away."""
+        return not self._draining and self._was_ready and bool(self._ready_workers())
 
     @property
     def draining(self) -> bool:
@@ -175,12 +178,16 @@ class Engine:
 
     async def compute(self, call: Call, timeout_seconds: float | None) -> Any:
         """The call's answer. Raises CallError; a cancelled caller frees its place at once."""
-        async with self._admitted(call, timeout_seconds) as started:
+        call_id, started = self._admit(call, timeout_seconds)
+        try:
             return await started
+        finally:
+            self._release(call_id)
 
     async def stream(self, call: Call, timeout_seconds: float | None) -> AsyncGenerator[InferAnswer]:
         """The call's frames. Raises CallError; a caller that leaves ends the computation."""
-        async with self._admitted(call, timeout_seconds) as started:
+        call_id, started = self._admit(call, timeout_seconds)
+        try:
             worker, stream = await started
             while not isinstance(item := await stream.items.get(), StreamEnd):
                 worker.credit(stream)
@@ -188,6 +195,8 @@ class Engine:
             if item.error is not None:
                 raise item.error
             self._events.stream_computed(item.seconds, rows=call.rows)
+        finally:
+            self._release(call_id)
 
     def drain(self) -> None:
         """Say not ready from now on; calls are still accepted."""
@@ -203,21 +212,19 @@ class Engine:
             return self._in_flight
         return 0
 
-    async def stop(self) -> None:
-        """End the workers; what is still waiting fails with UnavailableError."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """End the workers; what is still waiting fails with UnavailableError. `at_once` = do not wait for their steps."""
         self._refusing = True
         self._stopping.set()
         for waiting in self._waiting.values():
             if not waiting.started.done():
                 kind = UnavailableError if waiting.has_begun else NotBegunError
                 waiting.started.set_exception(kind("the server stops; try again"))
-        await asyncio.gather(*(slot.worker.stop() for slot in self._slots))
+        grace = 0.0 if at_once else STOP_SECONDS
+        await asyncio.gather(*(slot.worker.stop(grace) for slot in self._slots))
 
-    def _admitted(self, call: Call, timeout_seconds: float | None) -> _Admission:
-        return _Admission(self, call, timeout_seconds)
-
-    def admit(self, call: Call, timeout_seconds: float | None) -> tuple[int, asyncio.Future[Any]]:
-        """Put the call into the queue; `release` it in every case. Raises CallError."""
+    def _admit(self, call: Call, timeout_seconds: float | None) -> tuple[int, asyncio.Future[Any]]:
+        """Put the call into the queue; `_release` it in every case. Raises CallError."""
         if self._refusing:
             raise NotBegunError("the server is shutting down; try again elsewhere")
         if not self._was_ready:
@@ -231,25 +238,27 @@ class Engine:
         call_id = self._next_id
         queued = QueuedCall(
             call_id=call_id,
-            bucket=("stream", call_id) if call.streaming else call.bucket,
+            bucket=call.bucket,
             rows=call.rows,
             size_bytes=call.size_bytes,
             arrived_at=now,
             deadline_at=None if timeout_seconds is None else now + timeout_seconds,
             streaming=call.streaming,
+            priority=call.priority,
+            caller=CALLER.get(),
         )
         try:
             self._queue.add(queued)
         except QueueFullError as error:
             raise FullError(str(error)) from error
         started: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting[call_id] = _Waiting(call=call, started=started)
+        self._waiting[call_id] = _Waiting(call=call, queued=queued, started=started)
         self._in_flight += 1
         self._idle.clear()
         self._decide_soon()
         return call_id, started
 
-    def release(self, call_id: int) -> None:
+    def _release(self, call_id: int) -> None:
         """The caller is answered or gone."""
         started = self._waiting.pop(call_id).started
         self._queue.remove(call_id)
@@ -263,9 +272,22 @@ class Engine:
             self._idle.set()
 
     def _decide_soon(self) -> None:
-        """Once in this turn of the loop, so that calls that arrived together are batched together."""
+        """When calls stop arriving, a few turns of the loop from now: those that come together go together."""
         if self._deciding is None:
-            self._deciding = self._loop.call_soon(self._decide)
+            self._turn(MAX_TURNS, 0)
+
+    def _decide_when_quiet(self, seen_id: int, turns: int, quiet: int) -> None:
+        quiet = quiet + 1 if seen_id == self._next_id else 0
+        if quiet >= QUIET_TURNS or turns == 0 or self._queue.rows >= self._limits.batches.max_batch_size:
+            self._decide()
+        else:
+            self._turn(turns - 1, quiet)
+
+    def _turn(self, turns: int, quiet: int) -> None:
+        """Not in the caller's context: what is decided is not this caller's alone."""
+        self._deciding = self._loop.call_soon(
+            self._decide_when_quiet, self._next_id, turns, quiet, context=self._context
+        )
 
     def _decide(self) -> None:
         self._deciding = None
@@ -278,7 +300,7 @@ class Engine:
         decision = decide(self._queue, self._limits.batches, now, self._capacity())
         self._carry_out(decision, now)
         if decision.wake_at is not None:
-            self._timer = self._loop.call_at(decision.wake_at, self._decide)
+            self._timer = self._loop.call_at(decision.wake_at, self._decide, context=self._context)
 
     def _capacity(self) -> Capacity:
         workers = self._ready_workers()
@@ -286,55 +308,115 @@ class Engine:
             idle_workers=sum(1 for w in workers if w.batches_in_flight == 0),
             ahead_slots=sum(max(0, 1 + BATCHES_AHEAD - max(1, w.batches_in_flight)) for w in workers),
             stream_slots=sum(max(0, self._limits.max_streams - w.streams_in_flight) for w in workers),
+            rows_that_fit=self._rows_that_fit,
         )
 
     def _carry_out(self, decision: Decision, now: float) -> None:
         for queued in decision.expired:
-            waiting = self._take(queued)
+            waiting = self._waiting[queued.call_id]
             if not waiting.started.done():
                 waiting.started.set_exception(
                     ExpiredError("the deadline passed while the call waited in the queue")
                 )
         for batch in decision.batches:
-            waits = [now - queued.arrived_at for queued in batch]
-            members = [self._begin(queued) for queued in batch]
-            worker = min(self._ready_workers(), key=lambda w: w.batches_in_flight)
-            self._events.batch_sent(sum(queued.rows for queued in batch), waits)
-            future = worker.compute([member.call for member in members])
-            future.add_done_callback(partial(self._on_batch, members))
+            with self._answering(batch):
+                self._send_batch(batch, now)
         for queued in decision.streams:
-            waiting = self._begin(queued)
-            self._events.stream_sent(now - queued.arrived_at)
-            worker = min(self._ready_workers(), key=lambda w: w.streams_in_flight)
-            if not waiting.started.done():
-                waiting.started.set_result((worker, worker.stream(waiting.call)))
+            with self._answering([queued]):
+                self._send_stream(queued, now)
+
+    @contextlib.contextmanager
+    def _answering(self, taken: Sequence[QueuedCall]) -> Iterator[None]:
+        """They are out of the queue: whatever goes wrong with sending them, they are answered."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must be answered
+            _LOG.exception("event=dispatch_failed calls=%d", len(taken))
+            for queued in taken:
+                if not (started := self._waiting[queued.call_id].started).done():
+                    started.set_exception(
+                        FailedError(f"the server failed with {type(error).__name__}; see its log")
+                    )
+
+    def _send_batch(self, batch: Sequence[QueuedCall], now: float) -> None:
+        members = [self._begin(queued) for queued in batch]
+        calls = [member.call for member in members]
+        waits = [now - queued.arrived_at for queued in batch]
+        self._events.batch_sent(sum(call.rows for call in calls), waits, calls)
+        self._count_padding(calls)
+        worker = min(self._ready_workers(), key=lambda w: w.batches_in_flight)
+        future = worker.compute(calls, wanted_until=_wanted_until(batch))
+        future.add_done_callback(partial(self._on_batch, members))
+
+    def _send_stream(self, queued: QueuedCall, now: float) -> None:
+        waiting = self._begin(queued)
+        self._events.stream_sent(now - queued.arrived_at, waiting.call)
+        worker = min(self._ready_workers(), key=lambda w: w.streams_in_flight)
+        if not waiting.started.done():
+            waiting.started.set_result((worker, worker.stream(waiting.call)))
 
     def _ready_workers(self) -> list[WorkerProcess]:
         return [slot.worker for slot in self._slots if slot.ready and slot.worker.alive]
 
     def _begin(self, queued: QueuedCall) -> _Waiting:
-        waiting = self._take(queued)
+        waiting = self._waiting[queued.call_id]
         waiting.has_begun = True
         return waiting
 
-    def _take(self, queued: QueuedCall) -> _Waiting:
-        self._queue.remove(queued.call_id)
-        return self._waiting[queued.call_id]
+    def _count_padding(self, calls: Sequence[Call]) -> None:
+        if (length := calls[0].padded_length) is not None:
+            self._events.batch_padded(
+                length,
+                used=sum(call.rows * call.own_length for call in calls),
+                rows=sum(c.rows for c in calls),
+            )
 
     def _on_batch(self, members: Sequence[_Waiting], done: asyncio.Future[BatchResult]) -> None:
         self._decide_soon()
         error = done.exception()
         if error is None:
+            result = done.result()
             rows = sum(member.call.rows for member in members)
-            self._events.batch_computed(done.result().seconds, rows=rows, calls=len(members))
+            calls = [member.call for member in members]
+            self._events.batch_computed(
+                result.seconds,
+                rows=rows,
+                calls=len(calls),
+                copy_seconds=result.copy_seconds,
+                device_seconds=result.device_seconds,
+                members=calls,
+            )
+            if result.compilations:
+                self._events.compiled(result.compilations)
+            if result.rows_that_fit is not None:
+                _LOG.warning("event=batch_too_large rows=%d fits=%d", rows, result.rows_that_fit)
+                self.limit_rows(members[0].call.bucket, result.rows_that_fit)
         for index, member in enumerate(members):
             if member.started.done():
                 continue
-            result = error if error is not None else done.result().results[index]
-            if isinstance(result, BaseException):
-                member.started.set_exception(result)
+            answer = error if error is not None else done.result().results[index]
+            if isinstance(answer, WorkerLostError) and self._may_retry(member):
+                self._retry(member)
+            elif isinstance(answer, BaseException):
+                member.started.set_exception(answer)
             else:
-                member.started.set_result(result)
+                member.started.set_result(answer)
+
+    def _may_retry(self, member: _Waiting) -> bool:
+        return self._limits.idempotent and not member.is_retried and not self._stopping.is_set()
+
+    def _retry(self, member: _Waiting) -> None:
+        """Alone: the call that killed the worker must not take its neighbours with it again."""
+        member.is_retried = True
+        self._queue.put_back(replace(member.queued, bucket=("retry", member.queued.call_id)))
+        self._events.call_retried()
+
+    def limit_rows(self, bucket: Hashable, fits: int) -> None:
+        """The device holds no more rows than that in one batch of this bucket."""
+        known = self._rows_that_fit.pop(bucket, fits)
+        self._rows_that_fit[bucket] = min(known, fits)
+        if len(self._rows_that_fit) > KNOWN_BUCKETS:
+            del self._rows_that_fit[next(iter(self._rows_that_fit))]
 
     async def _supervise(self, slot: _Slot) -> None:
         """One worker after the other in this slot."""
@@ -343,7 +425,8 @@ class Engine:
             worker.attach(self._decide_soon)
             try:
                 await self._start(slot)
-                slot.ready = self._was_ready = True
+                slot.ready = True
+                self._was_ready = self._was_ready or all(other.ready for other in self._slots)
                 self.ready_changed.set()
                 self._decide_soon()
                 raise WorkerDiedError(await asyncio.shield(worker.ended))
@@ -352,13 +435,13 @@ class Engine:
                 self.ready_changed.set()
                 if self._stopping.is_set() or not await self._may_restart(slot, str(death)):
                     return
-            slot.worker = WorkerProcess(self._spec)
+            slot.worker = WorkerProcess(slot.spec)
             self._events.worker_restarted()
 
     async def _start(self, slot: _Slot) -> None:
         worker = slot.worker
         began = self._loop.time()
-        _LOG.info("event=worker_started pid=%d device=%s", worker.pid, self._spec.device)
+        _LOG.info("event=worker_started pid=%d device=%s", worker.pid, slot.spec.device)
         while not (await asyncio.wait([worker.loaded], timeout=PROGRESS_SECONDS))[0]:
             _LOG.info("event=model_loading pid=%d seconds=%.0f", worker.pid, self._loop.time() - began)
         seconds = worker.loaded.result()
@@ -373,11 +456,21 @@ class Engine:
         self.start_seconds = {"import": seconds["import_seconds"], "setup": seconds["load_seconds"]}
         began = self._loop.time()
         try:
-            await self._warm_up(lambda call: _single(worker, call))
+            await self._warm_up(partial(self._compute_alone, worker))
         except UnavailableError as error:
             raise WorkerDiedError(await asyncio.shield(worker.ended)) from error
         self.start_seconds["warmup"] = self._loop.time() - began
         self._events.worker_warm(self.start_seconds["warmup"])
+
+    async def _compute_alone(self, worker: WorkerProcess, call: Call, *, measured: bool) -> Footprint | None:
+        done = await worker.compute([call], measured=measured)
+        if done.rows_that_fit is not None:
+            _LOG.warning("event=batch_too_large rows=%d fits=%d", call.rows, done.rows_that_fit)
+            self.limit_rows(call.bucket, done.rows_that_fit)
+        (result,) = done.results
+        if isinstance(result, CallError):
+            raise result
+        return done.footprint
 
     async def _may_restart(self, slot: _Slot, how: str) -> bool:
         """Wait before the restart; False if the server stops meanwhile. Raises StartError when there were too many."""
@@ -395,25 +488,7 @@ class Engine:
         return not self._stopping.is_set()
 
 
-class _Admission:
-    """`async with`: a call in the queue, out of it again in every case."""
-
-    def __init__(self, engine: Engine, call: Call, timeout_seconds: float | None) -> None:
-        self._engine = engine
-        self._call = call
-        self._timeout_seconds = timeout_seconds
-        self._call_id = 0
-
-    async def __aenter__(self) -> asyncio.Future[Any]:
-        self._call_id, started = self._engine.admit(self._call, self._timeout_seconds)
-        return started
-
-    async def __aexit__(self, *_: object) -> None:
-        self._engine.release(self._call_id)
-
-
-async def _single(worker: WorkerProcess, call: Call) -> Any:
-    (result,) = (await worker.compute([call])).results
-    if isinstance(result, CallError):
-        raise result
-    return result
+def _wanted_until(batch: Sequence[QueuedCall]) -> float:
+    """The latest deadline of its calls; 0 if one has none."""
+    deadlines = [call.deadline_at for call in batch if call.deadline_at is not None]
+    return max(deadlines) if len(deadlines) == len(batch) else 0.0

@@ -1,32 +1,43 @@
 """How a batch is computed in the worker: a described model directly, a plain LitAPI through LitServe's hooks.
 
-The order of the hooks is LitServe's: decode_request per call, batch, predict, unbatch, encode_response per call.
-A LitAPI with `enable_async` has coroutines for hooks; they are run to their end one after the other.
+The order of the hooks and of the callbacks' events is LitServe's: decode_request per call, batch, predict, unbatch,
+encode_response per call. The calls of a LitAPI with `enable_async` run side by side, as LitServe runs them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import litserve
 import numpy as np
+from litserve.callbacks.base import CallbackRunner, EventTypes
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from atheria_server.core.errors import CallError, FailedError, InvalidCallError
-from atheria_server.models.contract import Array, Batch, InvalidRequestError
+from atheria_server.core.tensors import TensorError
+from atheria_server.engine import bodies, memory, plain_tensors
+from atheria_server.engine.async_frames import AsyncFrames, AsyncLoop
+from atheria_server.engine.request_type import RequestType
+from atheria_server.models.contract import Array, Arrays, Batch, InvalidRequestError
+from atheria_server.models.served import API_PATH, Served
 
-DEFAULT_OUTPUT = "output"
+Context = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainRequest:
-    """What a plain LitAPI's `decode_request` gets, and the context that LitServe would make for it."""
+    """One call for a plain LitAPI: tensors and parameters of the protocol, or a body of LitServe's own route."""
 
-    payload: Any
-    """`{name: array}` with `parameters` beside them if there are any, or the JSON of LitServe's own route."""
     parameters: Mapping[str, Any]
+    """`api_path` among them chooses the LitAPI."""
+    tensors: Arrays | None = None
+    body: Any = None
+    """Of LitServe's own route, if there are no tensors, or the CallError that reading it ended with."""
 
 
 def as_call_error(error: Exception) -> CallError:
@@ -34,7 +45,9 @@ def as_call_error(error: Exception) -> CallError:
     if isinstance(error, CallError):
         return error
     status = getattr(error, "status_code", None)
-    if isinstance(error, InvalidRequestError) or (isinstance(status, int) and 400 <= status < 500):
+    if isinstance(error, InvalidRequestError | TensorError) or (
+        isinstance(status, int) and 400 <= status < 500
+    ):
         return InvalidCallError(str(getattr(error, "detail", error)))
     return FailedError(f"the model raised {type(error).__name__}: {error}")
 
@@ -50,104 +63,276 @@ def compute_described(api: Any, batch: Batch) -> dict[str, Array]:
     return outputs
 
 
-def compute_plain(api: Any, requests: Sequence[PlainRequest]) -> list[Any]:
-    """What encode_response returned, one per call."""
-    contexts: list[dict[str, Any]] = [dict(request.parameters) for request in requests]
-    decoded = [
-        _call(api.decode_request, _typed(api, request.payload), context=context)
-        for request, context in zip(requests, contexts, strict=True)
-    ]
-    if api.max_batch_size == 1:
-        results = [_call(api.predict, x, context=c) for x, c in zip(decoded, contexts, strict=True)]
-    else:
-        output = _call(api.predict, _call(api.batch, decoded, context=contexts), context=contexts)
-        results = list(_call(api.unbatch, output, context=contexts))
+class PlainModel:
+    """The LitAPIs of a server that are not described, after their `setup`."""
+
+    def __init__(self, served: Served, callbacks: CallbackRunner | None = None) -> None:
+        self._hooks = {api.api_path: _Hooks(api, callbacks) for api in served.apis}
+        self._main = served.main.api_path
+        self.async_loop = AsyncLoop() if any(api.enable_async for api in served.apis) else None
+        """Where the calls of async LitAPIs run; None = there are none."""
+
+    def of(self, parameters: Mapping[str, Any]) -> _Hooks:
+        """The hooks that a call with these parameters is for."""
+        return self._hooks[parameters.get(API_PATH, self._main)]
+
+
+def plain_request(model: PlainModel, message: memory.Message, entry: Mapping[str, Any]) -> PlainRequest:
+    """The call that an entry of a message describes.
+
+    The message's memory is written again after the answer, and nobody told the author of a plain LitAPI: it gets copies,
+    unless it says that it knows.
+    """
+    if "body" in entry:
+        path = {API_PATH: entry["api_path"]}
+        return PlainRequest(parameters=path, body=model.of(path).read(message.parts(entry["body"])))
+    parameters = entry["parameters"]
+    lends = model.of(parameters).takes_views
+    tensors = message.arrays(entry["tensors"]) if lends else message.copies(entry["tensors"])
+    return PlainRequest(parameters=parameters, tensors=tensors)
+
+
+def compute_plain(model: PlainModel, requests: Sequence[PlainRequest]) -> list[Any]:
+    """What encode_response returned or the exception that it ended with, one per call; all for one LitAPI."""
+    return model.of(requests[0].parameters).compute(requests)
+
+
+def stream_plain(model: PlainModel, request: PlainRequest) -> Iterator[Any]:
+    """What a LitAPI(stream=True) yields for one call; another LitAPI gives its one answer."""
+    hooks = model.of(request.parameters)
+    if hooks.is_async and model.async_loop is not None:
+        return AsyncFrames(model.async_loop, _refusals_too_async(hooks.stream_async(request), request))
+    return _refusals_too(hooks.stream(request), request)
+
+
+def pack_frame(model: PlainModel, entry: Mapping[str, Any], frame: Any) -> bodies.Parts:
+    """A frame for LitServe's own route. Raises FailedError."""
+    if as_raised := bodies.pack_error(frame):
+        return as_raised
+    hooks = model.of({API_PATH: entry["api_path"]})
+    return bodies.pack_frame(hooks.format_frame, frame) if hooks.streams else bodies.pack_answer(frame)
+
+
+class _Hook:
+    """One hook of a LitAPI, its signature read once: LitServe injects `context` into the hooks that name it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._takes_context = "context" in inspect.signature(function).parameters
+        asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        default = getattr(litserve.LitAPI, getattr(function, "__name__", ""), None)
+        self.blocks = not asynchronous and getattr(function, "__func__", None) is not default
+        """Of an async LitAPI: an own hook that is not async, and holds the other calls up."""
+
+    def __call__(self, argument: Any, context: Any) -> Any:
+        if self._takes_context:
+            return self._function(argument, context=context)
+        return self._function(argument)
+
+
+class _Hooks:
+    """One LitAPI's hooks, and how they are called."""
+
+    def __init__(self, api: Any, callbacks: CallbackRunner | None) -> None:
+        self._api = api
+        self._callbacks = callbacks
+        self._request_type = RequestType(api)
+        if api.spec is not None and api.enable_async:
+            api.spec = api.spec.as_async()
+        self._spec = api.spec
+        self._decode = _Hook(api.decode_request)
+        self._batch = _Hook(api.batch)
+        self._predict = _Hook(api.predict)
+        self._unbatch = _Hook(api.unbatch)
+        self._encode = _Hook(api.encode_response)
+        self._as_tensors = (
+            plain_tensors.as_torch
+            if getattr(api, "oip_tensors", "numpy") == "torch"
+            else plain_tensors.as_numpy
+        )
+        self.takes_views = bool(getattr(api, "oip_views", False)) and not (api.stream or api.enable_async)
+        self.is_async = bool(api.enable_async)
+        self.streams = bool(api.stream)
+        self.format_frame: Callable[[Any], Any] = api.format_encoded_response
+
+    def read(self, parts: bodies.Parts) -> Any:
+        """The body of a call, or the CallError that makes this call fail and no other of its batch."""
+        try:
+            return bodies.unpack_request(self._request_type, parts)
+        except CallError as error:
+            return error
+
+    def compute(self, requests: Sequence[PlainRequest]) -> list[Any]:
+        """See `compute_plain`."""
+        size = self._api.max_batch_size
+        if size == 1:
+            return [_caught(self._one, request) for request in requests]
+        results: list[Any] = []
+        for at in range(0, len(requests), size):
+            results += self._some(requests[at : at + size])
+        return results
+
+    def stream(self, request: PlainRequest) -> Iterator[Any]:
+        """See `stream_plain`."""
+        api = self._api
+        if not api.stream:
+            (result,) = self.compute([request])
+            if isinstance(result, Exception):
+                raise result
+            yield result
+            return
+        context = self._context(request)
+        many = api.max_batch_size > 1
+        contexts = [context] if many else context
+        self._tell(EventTypes.BEFORE_DECODE_REQUEST)
+        decoded = self._decode(self._payload(request), context)
+        self._tell(EventTypes.AFTER_DECODE_REQUEST)
+        if many:
+            decoded = self._batch([decoded], contexts)
+        self._tell(EventTypes.BEFORE_PREDICT)
+        output = self._predict(decoded, contexts)
+        self._tell(EventTypes.AFTER_PREDICT)
+        if many:
+            output = self._unbatch(output, contexts)
+        self._tell(EventTypes.BEFORE_ENCODE_RESPONSE)
+        for value in self._encode(output, contexts):
+            yield value[0] if many else value
+        # LitServe says the first of these a second time, when the generator has ended.
+        self._tell(EventTypes.AFTER_PREDICT)
+        self._tell(EventTypes.AFTER_ENCODE_RESPONSE)
+
+    def _some(self, requests: Sequence[PlainRequest]) -> list[Any]:
+        """A batch. One bad call must not fail its neighbours: if the batch fails, each call is computed alone."""
+        try:
+            return self._together(requests, [self._context(request) for request in requests])
+        except Exception as error:  # noqa: BLE001 - model code may raise anything; the caller learns it
+            if len(requests) == 1:
+                return [error]
+        return [result for request in requests for result in self._some([request])]
+
+    def _together(self, requests: Sequence[PlainRequest], contexts: list[Context]) -> list[Any]:
+        self._tell(EventTypes.BEFORE_DECODE_REQUEST)
+        decoded = [
+            self._decode(self._payload(request), context)
+            for request, context in zip(requests, contexts, strict=True)
+        ]
+        self._tell(EventTypes.AFTER_DECODE_REQUEST)
+        batch = self._batch(decoded, contexts)
+        self._tell(EventTypes.BEFORE_PREDICT)
+        output = self._predict(batch, contexts)
+        self._tell(EventTypes.AFTER_PREDICT)
+        results = list(self._unbatch(output, contexts))
         if len(results) != len(requests):
             raise FailedError(
                 f"the model gave {len(results)} results for {len(requests)} calls; unbatch must give one each"
             )
-    return [
-        _call(api.encode_response, result, context=context)
-        for result, context in zip(results, contexts, strict=True)
-    ]
+        self._tell(EventTypes.BEFORE_ENCODE_RESPONSE)
+        encoded = [self._encode(result, context) for result, context in zip(results, contexts, strict=True)]
+        self._tell(EventTypes.AFTER_ENCODE_RESPONSE)
+        return encoded
+
+    def _one(self, request: PlainRequest) -> Any:
+        context = self._context(request)
+        self._tell(EventTypes.BEFORE_DECODE_REQUEST)
+        decoded = self._decode(self._payload(request), context)
+        self._tell(EventTypes.AFTER_DECODE_REQUEST)
+        self._tell(EventTypes.BEFORE_PREDICT)
+        output = self._predict(decoded, context)
+        self._tell(EventTypes.AFTER_PREDICT)
+        self._tell(EventTypes.BEFORE_ENCODE_RESPONSE)
+        encoded = self._encode(output, context)
+        self._tell(EventTypes.AFTER_ENCODE_RESPONSE)
+        return encoded
+
+    async def stream_async(self, request: PlainRequest) -> AsyncGenerator[Any]:
+        """As `stream`, for an async LitAPI."""
+        context = self._context(request)
+        self._tell(EventTypes.BEFORE_DECODE_REQUEST)
+        decoded = await _awaited(self._decode, self._payload(request), context)
+        self._tell(EventTypes.AFTER_DECODE_REQUEST)
+        self._tell(EventTypes.BEFORE_PREDICT)
+        output = await _awaited(self._predict, decoded, context)
+        self._tell(EventTypes.AFTER_PREDICT)
+        self._tell(EventTypes.BEFORE_ENCODE_RESPONSE)
+        encoded = await _awaited(self._encode, output, context)
+        if not self.streams:
+            yield encoded
+        elif isinstance(encoded, AsyncIterator):
+            async for value in encoded:
+                yield value
+        else:
+            for value in encoded:
+                yield value
+        self._tell(EventTypes.AFTER_ENCODE_RESPONSE)
+
+    def _context(self, request: PlainRequest) -> Context:
+        """The call's parameters, and what a spec of LitServe makes of a body. Raises the CallError of a bad body."""
+        if isinstance(request.body, CallError):
+            raise request.body
+        context = {name: value for name, value in request.parameters.items() if name != API_PATH}
+        if request.tensors is None and hasattr(self._spec, "populate_context"):
+            self._spec.populate_context(context, request.body)
+        return context
+
+    def _payload(self, request: PlainRequest) -> Any:
+        if request.tensors is None:
+            return request.body
+        parameters = {name: value for name, value in request.parameters.items() if name != API_PATH}
+        if (kind := self._request_type.model) is not None:
+            return _validated(kind, plain_tensors.as_values(request.tensors) | parameters)
+        payload: dict[str, Any] = self._as_tensors(request.tensors)
+        if parameters:
+            payload["parameters"] = parameters
+        return payload
+
+    def _tell(self, event: EventTypes) -> None:
+        if self._callbacks is not None:
+            self._callbacks.trigger_event(event.value, lit_api=self._api)
 
 
-def stream_plain(api: Any, request: PlainRequest) -> Iterator[Any]:
-    """What a LitAPI(stream=True) yields for one call; another LitAPI gives its one answer."""
-    if not api.stream:
-        yield compute_plain(api, [request])[0]
-        return
-    context = dict(request.parameters)
-    decoded = _call(api.decode_request, _typed(api, request.payload), context=context)
-    if api.max_batch_size > 1:
-        contexts = [context]
-        output = _call(api.predict, _call(api.batch, [decoded], context=contexts), context=contexts)
-        unbatched = _call(api.unbatch, output, context=contexts)
-        for values in _each(_call(api.encode_response, unbatched, context=contexts)):
-            yield values[0]
-        return
-    output = _call(api.predict, decoded, context=context)
-    yield from _each(_call(api.encode_response, output, context=context))
-
-
-def as_outputs(value: Any) -> dict[str, Array]:
-    """What encode_response returned, as tensors by name."""
-    if hasattr(value, "model_dump"):
-        value = value.model_dump()
-    if not isinstance(value, Mapping):
-        value = {DEFAULT_OUTPUT: value}
-    return {
-        str(name): np.asarray(item.detach().cpu() if hasattr(item, "detach") else item)
-        for name, item in value.items()
+def _validated(kind: Any, values: Mapping[str, Any]) -> Any:
+    """Tensors as the type's fields: lists, or single values where the type wants those. Raises InvalidCallError."""
+    single = {
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for name, value in values.items()
     }
-
-
-def as_json(value: Any) -> Any:
-    """What encode_response returned, for LitServe's own route: arrays as lists, everything else as it is."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {str(name): as_json(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_json(item) for item in value]
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _typed(api: Any, payload: Any) -> Any:
-    """The request as the pydantic type that `decode_request` names, as LitServe gives it."""
-    kind = inspect.signature(api.decode_request, eval_str=True).parameters["request"].annotation
-    return kind.model_validate(payload) if hasattr(kind, "model_validate") else payload
-
-
-def _call(hook: Callable[..., Any], argument: Any, *, context: Any) -> Any:
-    """LitServe injects `context` into the hooks that name it."""
-    named = "context" in inspect.signature(hook).parameters
-    result = hook(argument, context=context) if named else hook(argument)
-    return _loop().run_until_complete(result) if inspect.iscoroutine(result) else result
-
-
-def _each(values: Any) -> Iterator[Any]:
-    if not isinstance(values, AsyncIterator):
-        yield from values
-        return
-    done = object()
     try:
-        while (value := _loop().run_until_complete(anext(values, done))) is not done:
-            yield value
-    finally:
-        if hasattr(values, "aclose"):
-            _loop().run_until_complete(values.aclose())
+        return kind.model_validate(single)
+    except ValidationError as error:
+        first = error
+    try:
+        return kind.model_validate(values)
+    except ValidationError:
+        raise InvalidCallError(f"the tensors do not make a {kind.__name__}: {first}") from first
 
 
-_event_loop: asyncio.AbstractEventLoop | None = None
+def _caught(function: Callable[[PlainRequest], Any], request: PlainRequest) -> Any:
+    try:
+        return function(request)
+    except Exception as error:  # noqa: BLE001 - model code may raise anything; the caller learns it
+        return error
 
 
-def _loop() -> asyncio.AbstractEventLoop:
-    """One loop for the worker's life: async clients that `setup` made stay usable between calls."""
-    global _event_loop
-    if _event_loop is None:
-        _event_loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(_event_loop)
-    return _event_loop
+async def _awaited(hook: _Hook, argument: Any, context: Context) -> Any:
+    result = await asyncio.to_thread(hook, argument, context) if hook.blocks else hook(argument, context)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _refusals_too(frames: Iterator[Any], request: PlainRequest) -> Iterator[Any]:
+    """For LitServe's own route, an HTTPException is a frame: `pack_frame` hands it on as it was raised."""
+    try:
+        yield from frames
+    except HTTPException as error:
+        if request.tensors is not None:
+            raise
+        yield error
+
+
+async def _refusals_too_async(frames: AsyncGenerator[Any], request: PlainRequest) -> AsyncGenerator[Any]:
+    try:
+        async for frame in frames:
+            yield frame
+    except HTTPException as error:
+        if request.tensors is not None:
+            raise
+        yield error

@@ -12,19 +12,24 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartError, UnavailableError
+from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartError, WorkerLostError
 from atheria_server.core.infer import InferAnswer
+from atheria_server.core.memory_fit import Footprint
 from atheria_server.engine import memory
-from atheria_server.engine.calls import NO_JSON, Call
+from atheria_server.engine.buffers import BufferPool, BufferViews
+from atheria_server.engine.calls import Call
 from atheria_server.engine.resources import thread_environment
 
 _LOG = logging.getLogger("atheria.engine")
+CONFIG_WORK: Final = 0
+"""Number of the first message, which no batch or stream has."""
 STOP_SECONDS: Final = 5.0
 """A worker that was told to end and has not by then is killed."""
 
@@ -42,6 +47,8 @@ class WorkerSpec:
     digest: str
     device: str
     max_batch_size: int
+    threads: int = 1
+    """For numerical libraries."""
 
     def body(self) -> dict[str, Any]:
         """As the worker reads it."""
@@ -56,17 +63,28 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BatchResult:
-    """What came back for a batch: one answer, JSON value or error a call, in the batch's order."""
+    """What came back for a batch: one answer, packed body or error a call, in the batch's order."""
 
     results: tuple[Any, ...]
     seconds: float
     """Inside the worker."""
+    copy_seconds: float = 0.0
+    """For copying inputs into shared memory and outputs out of it."""
+    device_seconds: float | None = None
+    """Where the worker measured the device itself."""
+    compilations: int = 0
+    """Graphs that were compiled for this batch."""
+    footprint: Footprint | None = None
+    """Where it was asked for."""
+    rows_that_fit: int | None = None
+    """Where the device's memory held fewer rows than were sent: how many."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Batch:
     calls: Sequence[Call]
     done: asyncio.Future[BatchResult]
+    copy_seconds: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -83,23 +101,20 @@ class WorkerStream:
     """Frames of one call, at most `worker.FRAMES_AHEAD` of them waiting."""
 
     work_id: int
+    call: Call
     items: asyncio.Queue[InferAnswer | StreamEnd] = field(default_factory=asyncio.Queue)
     is_cancelled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outgoing:
-    """A message that may have to wait until the socket takes it."""
-
-    post: Callable[[], None]
-    """Raises BlockingIOError to be called again later."""
-    close: Callable[[], None] = lambda: None
+Post = Callable[[], None]
+"""Sends one message; raises BlockingIOError to be called again later."""
 
 
 class WorkerProcess:
     """A running worker. The process is started by the constructor, which needs no event loop; then `attach` it."""
 
     def __init__(self, spec: WorkerSpec) -> None:
+        self.spec = spec
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -108,14 +123,19 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 # Signals to the whole group (Ctrl-C, a supervisor's stop) are the front's: it drains first.
                 process_group=0,
-                env=os.environ | thread_environment(),
+                env=os.environ | thread_environment(spec.threads),
             )
         self._sock.setblocking(False)
-        memory.send_body(self._sock, memory.CONFIG, 0, spec.body())
+        self._pool = BufferPool()
+        self._views = BufferViews()
+        self._lent: dict[int, int] = {}
+        """Buffer of each work that the worker has not finished."""
+        self._seal(memory.BodyWriter(), memory.CONFIG, CONFIG_WORK, spec.body()).post(self._sock)
         self._pidfd = os.pidfd_open(self._process.pid)
         self._batches: dict[int, _Batch] = {}
         self._streams: dict[int, WorkerStream] = {}
-        self._outbox: deque[_Outgoing] = deque()
+        self._outbox: deque[Post] = deque()
+        self._is_writing = False
         self._on_stream_ended: Callable[[], None]
         self._next_id = 0
         self._loop: asyncio.AbstractEventLoop
@@ -154,13 +174,21 @@ class WorkerProcess:
         self._loop.add_reader(self._sock.fileno(), self._on_readable)
         self._loop.add_reader(self._pidfd, self._on_exit)
 
-    def compute(self, calls: Sequence[Call]) -> asyncio.Future[BatchResult]:
-        """Send a batch of equal buckets. The future fails with UnavailableError when the worker dies."""
+    def compute(
+        self, calls: Sequence[Call], *, wanted_until: float = 0.0, measured: bool = False
+    ) -> asyncio.Future[BatchResult]:
+        """Send a batch of equal buckets. The future fails with WorkerLostError when the worker dies.
+
+        `wanted_until` = monotonic time from which nobody waits for it, 0 = never: it is not computed if the worker comes
+        to it later. `measured` = tell the memory that it takes, too; nothing else may run meanwhile.
+        """
         done: asyncio.Future[BatchResult] = self._loop.create_future()
         work_id = self._new_id()
-        self._batches[work_id] = _Batch(calls=tuple(calls), done=done)
+        batch = self._batches[work_id] = _Batch(calls=tuple(calls), done=done)
         try:
-            self._send_calls(memory.RUN, work_id, calls)
+            began = time.perf_counter()
+            self._send_calls(memory.RUN, work_id, calls, wanted_until, measured=measured)
+            batch.copy_seconds = time.perf_counter() - began
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must be answered
             del self._batches[work_id]
             done.set_exception(_not_sent(error))
@@ -168,7 +196,7 @@ class WorkerProcess:
 
     def stream(self, call: Call) -> WorkerStream:
         """Start a stream. Take its items until StreamEnd, `credit` after each frame, or `cancel` it."""
-        stream = WorkerStream(work_id=self._new_id())
+        stream = WorkerStream(work_id=self._new_id(), call=call)
         self._streams[stream.work_id] = stream
         try:
             self._send_calls(memory.STREAM, stream.work_id, [call])
@@ -188,13 +216,13 @@ class WorkerProcess:
             stream.is_cancelled = True
             self._send_short(memory.CANCEL, stream.work_id)
 
-    async def stop(self) -> None:
+    async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """End the process: politely, then by force. Its work in flight fails."""
         self._close_socket()
         try:
-            await asyncio.wait_for(asyncio.shield(self.ended), STOP_SECONDS)
+            await asyncio.wait_for(asyncio.shield(self.ended), grace_seconds)
         except TimeoutError:
-            _LOG.warning("event=worker_killed pid=%d reason=not_gone_after_%gs", self.pid, STOP_SECONDS)
+            _LOG.warning("event=worker_killed pid=%d reason=not_gone_after_%gs", self.pid, grace_seconds)
             self._process.kill()
             await self.ended
 
@@ -204,72 +232,96 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait(STOP_SECONDS)
 
-    def _send_calls(self, kind: int, work_id: int, calls: Sequence[Call]) -> None:
+    def _send_calls(
+        self,
+        kind: int,
+        work_id: int,
+        calls: Sequence[Call],
+        wanted_until: float = 0.0,
+        *,
+        measured: bool = False,
+    ) -> None:
         writer = memory.BodyWriter()
-        try:
-            sealed = writer.seal(
-                kind, work_id, {"entries": _entries(writer, calls), "wanted": _wanted(calls)}
-            )
-        except BaseException:
-            writer.close()
-            raise
-        self._send(_Outgoing(post=partial(writer.post, self._sock, sealed), close=writer.close))
+        body = {"entries": _entries(writer, calls), "wanted": _wanted(calls), "measure": measured}
+        sealed = self._seal(
+            writer, kind, work_id, body, time_seconds=wanted_until, repeats=calls[0].described
+        )
+        self._send(partial(sealed.post, self._sock))
 
-    def _send_short(self, kind: int, work_id: int) -> None:
-        self._send(_Outgoing(post=partial(memory.send_short, self._sock, kind, work_id)))
+    def _seal(
+        self,
+        writer: memory.BodyWriter,
+        kind: int,
+        work_id: int,
+        body: Mapping[str, Any],
+        *,
+        time_seconds: float = 0.0,
+        repeats: bool = False,
+    ) -> memory.Sealed:
+        sealed = writer.seal(self._pool, kind, work_id, body, time_seconds=time_seconds, repeats=repeats)
+        self._lent[work_id] = sealed.buffer.buffer_id
+        return sealed
 
-    def _send(self, message: _Outgoing) -> None:
+    def _send_short(self, kind: int, number: int) -> None:
+        self._send(partial(memory.send_short, self._sock, kind, number))
+
+    def _send(self, post: Post) -> None:
         """In order; a worker that computes for long reads nothing meanwhile, and the socket holds few messages."""
-        self._outbox.append(message)
+        self._outbox.append(post)
         if len(self._outbox) == 1:
             self._flush()
 
     def _flush(self) -> None:
         while self._outbox:
             try:
-                self._outbox[0].post()
+                self._outbox[0]()
             except BlockingIOError:
-                self._loop.add_writer(self._sock.fileno(), self._flush)
+                if not self._is_writing:
+                    self._is_writing = True
+                    self._loop.add_writer(self._sock.fileno(), self._flush)
                 return
             except OSError:
                 _LOG.debug("event=send_failed pid=%d", self.pid)  # it died; _on_exit fails the work
                 self._drop_outbox()
                 return
-            self._outbox.popleft().close()
-        self._loop.remove_writer(self._sock.fileno())
+            self._outbox.popleft()
+        self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._is_writing and self._sock.fileno() >= 0:
+            self._loop.remove_writer(self._sock.fileno())
+        self._is_writing = False
 
     def _drop_outbox(self) -> None:
-        if self._sock.fileno() >= 0:
-            self._loop.remove_writer(self._sock.fileno())
-        while self._outbox:
-            self._outbox.popleft().close()
+        self._stop_writing()
+        self._outbox.clear()
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id
 
-    def _on_readable(self) -> None:
-        while True:
-            try:
-                message = memory.receive(self._sock)
-            except BlockingIOError:
-                return
-            except OSError:
-                message = None
-            if message is None:
-                self._loop.remove_reader(self._sock.fileno())
-                return
-            self._handle(message)
+    def _on_readable(self) -> bool:
+        """Take one message; False if there is none. The loop calls again while there are more."""
+        try:
+            message = memory.receive(self._sock, self._views)
+        except BlockingIOError:
+            return False
+        except OSError:
+            message = None
+        if message is None:
+            self._loop.remove_reader(self._sock.fileno())
+            return False
+        self._handle(message)
+        return True
 
     def _handle(self, message: memory.Message) -> None:
         if message.kind == memory.DONE:
+            self._finished(message.work_id)
             if batch := self._batches.pop(message.work_id, None):
                 _finish(batch, message)
             elif stream := self._streams.pop(message.work_id, None):
                 error = message.body.get("error")
-                end = StreamEnd(
-                    error=_error(error) if error else None, seconds=message.body.get("seconds", 0.0)
-                )
+                end = StreamEnd(error=_error(error) if error else None, seconds=message.time_seconds)
                 stream.items.put_nowait(end)
                 self._on_stream_ended()
         elif message.kind == memory.FRAME:
@@ -277,18 +329,30 @@ class WorkerProcess:
             if running is not None and not running.is_cancelled:
                 body = message.body
                 answer = InferAnswer(
-                    outputs=message.arrays(body["outputs"]),
-                    parameters=body["parameters"],
-                    json=body.get("json"),
+                    outputs=running.call.cut(message.copies(body["outputs"])),
+                    parameters=dict(body["parameters"]),
+                    body=message.parts(body.get("body", ())),
                 )
                 running.items.put_nowait(answer)
+        elif message.kind == memory.FORGET:
+            self._views.forget(message.work_id)
         elif message.kind == memory.HELLO:
+            self._finished(CONFIG_WORK)
             self.loaded.set_result(message.body)
         elif message.kind == memory.FATAL:
             self.loaded.set_exception(StartError(message.body["reason"]))
+        if message.buffer_id:
+            self._send_short(memory.FREE, message.buffer_id)
+
+    def _finished(self, work_id: int) -> None:
+        """The worker has let go of what was sent for it."""
+        buffer_id = self._lent.pop(work_id, None)
+        if buffer_id is not None and (gone := self._pool.take_back(buffer_id)) is not None:
+            self._send_short(memory.FORGET, gone)
 
     def _on_exit(self) -> None:
         self._on_readable_rest()
+        self._views = BufferViews()  # what it sent was copied; give its memory back
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         how = _ending(self._process.wait())
@@ -296,9 +360,9 @@ class WorkerProcess:
         reason = f"the worker died ({how}) before the answer; try again"
         for batch in self._batches.values():
             if not batch.done.done():
-                batch.done.set_exception(UnavailableError(reason))
+                batch.done.set_exception(WorkerLostError(reason))
         for stream in self._streams.values():
-            stream.items.put_nowait(StreamEnd(error=UnavailableError(reason)))
+            stream.items.put_nowait(StreamEnd(error=WorkerLostError(reason)))
         self._batches.clear()
         self._streams.clear()
         if not self.loaded.done():
@@ -307,14 +371,15 @@ class WorkerProcess:
 
     def _on_readable_rest(self) -> None:
         """What it sent before it died still counts."""
-        if self._sock.fileno() >= 0:
-            self._on_readable()
+        while self._sock.fileno() >= 0 and self._on_readable():
+            pass
 
     def _close_socket(self) -> None:
         self._drop_outbox()
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
+            self._pool.close()
 
 
 def _not_sent(error: Exception) -> FailedError:
@@ -324,8 +389,8 @@ def _not_sent(error: Exception) -> FailedError:
 
 def _entries(writer: memory.BodyWriter, calls: Sequence[Call]) -> list[dict[str, Any]]:
     first = calls[0]
-    if first.json is not NO_JSON:
-        return [{"json": call.json, "parameters": {}} for call in calls]
+    if first.body:
+        return [{"api_path": call.api_path, "body": writer.add_parts(call.body)} for call in calls]
     if first.described:
         inputs = [writer.add(name, [call.inputs[name] for call in calls]) for name in first.inputs]
         rows = sum(call.rows for call in calls)
@@ -347,22 +412,34 @@ def _finish(batch: _Batch, message: memory.Message) -> None:
     if batch.done.done():
         return
     body = message.body
+    began = time.perf_counter()
     if "error" in body:
         batch.done.set_exception(_error(body["error"]))
         return
     results = (
-        _split(message.arrays(body["outputs"]), batch.calls)
+        _split(message.copies(body["outputs"]), batch.calls)
         if "outputs" in body
         else [_result(message, entry) for entry in body["calls"]]
     )
-    batch.done.set_result(BatchResult(results=tuple(results), seconds=body["seconds"]))
+    batch.done.set_result(
+        BatchResult(
+            results=tuple(results),
+            seconds=message.time_seconds,
+            copy_seconds=batch.copy_seconds + time.perf_counter() - began,
+            device_seconds=body.get("device_seconds"),
+            compilations=body.get("compilations", 0),
+            footprint=Footprint(**body["footprint"]) if "footprint" in body else None,
+            rows_that_fit=body.get("rows_that_fit"),
+        )
+    )
 
 
 def _split(arrays: Mapping[str, Any], calls: Sequence[Call]) -> list[InferAnswer]:
     answers = []
     at = 0
     for call in calls:
-        answers.append(InferAnswer(outputs={name: a[at : at + call.rows] for name, a in arrays.items()}))
+        outputs = {name: a[at : at + call.rows] for name, a in arrays.items()}
+        answers.append(InferAnswer(outputs=call.cut(outputs)))
         at += call.rows
     return answers
 
@@ -370,9 +447,9 @@ def _split(arrays: Mapping[str, Any], calls: Sequence[Call]) -> list[InferAnswer
 def _result(message: memory.Message, entry: Mapping[str, Any]) -> Any:
     if "error" in entry:
         return _error(entry["error"])
-    if "json" in entry:
-        return entry["json"]
-    return InferAnswer(outputs=message.arrays(entry["outputs"]))
+    if "body" in entry:
+        return message.parts(entry["body"])
+    return InferAnswer(outputs=message.copies(entry["outputs"]))
 
 
 def _error(pair: Sequence[str]) -> CallError:

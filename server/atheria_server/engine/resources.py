@@ -1,13 +1,15 @@
-"""What this container may use: processors (cgroup quota) and the device. Read once, before the workers start."""
+"""What this container may use: processors (cgroup quota) and the devices. Read once, before the workers start."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Final
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_DEVICES: Final = Path("/dev")
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -21,15 +23,17 @@ def processor_count(cgroup: Path = _CGROUP) -> int:
     return max(1, available if quota is None else min(available, math.ceil(quota)))
 
 
-def thread_environment() -> dict[str, str]:
-    """Variables that bound the worker's numerical threads, unless the environment already says otherwise."""
-    count = str(processor_count())
-    return {name: os.environ.get(name, count) for name in THREAD_VARIABLES}
+def thread_environment(threads: int) -> dict[str, str]:
+    """Variables that bound a worker's numerical threads, unless the environment already says otherwise."""
+    return {name: os.environ.get(name, str(threads)) for name in THREAD_VARIABLES}
 
 
-def default_device() -> str:
-    """`cuda:0` where a GPU is visible to the container, otherwise `cpu`; without importing torch."""
-    return "cuda:0" if Path("/dev/nvidiactl").exists() and Path("/dev/nvidia0").exists() else "cpu"
+def visible_devices(directory: Path = _DEVICES) -> list[str]:
+    """`cuda:0`, `cuda:1` ... for the GPUs that the container sees, otherwise `cpu`; without importing torch."""
+    gpus = [path for path in directory.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+    if not gpus or not (directory / "nvidiactl").exists():
+        return ["cpu"]
+    return [f"cuda:{index}" for index in range(len(gpus))]
 
 
 def _quota(cgroup: Path) -> float | None:

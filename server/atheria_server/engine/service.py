@@ -6,28 +6,37 @@ Both transports call this and nothing deeper. Every failure is a CallError, coun
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import replace
+from types import TracebackType
 from typing import Any, Final, Protocol
 
+from atheria_server.core.caller_limits import CallerLimits
 from atheria_server.core.errors import (
+    FAULTS,
     REJECTIONS,
     CallError,
     ExpiredError,
     FailedError,
     InvalidCallError,
-    StartError,
     UnknownModelError,
     UnsupportedError,
 )
 from atheria_server.core.infer import InferAnswer, InferRequest
+from atheria_server.core.padding import PaddingError
+from atheria_server.core.request import PRIORITY_DEFAULT, PRIORITY_HIGHEST, PRIORITY_LOWEST
 from atheria_server.core.tensors import TensorError, datatype_of
-from atheria_server.engine.calls import Call, described_call, json_call, plain_call
+from atheria_server.engine import bodies
+from atheria_server.engine.caller import CALLER
+from atheria_server.engine.calls import Call, body_call, described_call, plain_call
 from atheria_server.engine.engine import Engine
+from atheria_server.engine.request_type import RequestType
 from atheria_server.models.contract import InvalidRequestError, ModelMetadata, Scalar, is_described
+from atheria_server.models.served import API_PATH
+from atheria_server.tracing import Tracing
 
 _LOG = logging.getLogger("atheria.service")
 VERSION: Final = "1"
@@ -49,6 +58,7 @@ PROTOCOL_PARAMETERS: Final = frozenset(
 """Request parameters that belong to the protocol, not to the model. `timeout` is in microseconds."""
 
 _NEARLY_SECONDS: Final = 0.01
+_NO_SPANS: Final = nullcontext()
 
 
 class ServiceEvents(Protocol):
@@ -70,18 +80,68 @@ class ServiceEvents(Protocol):
         """Frames were left out because the viewer was too slow."""
 
 
-class ModelService:
-    """One model under one name."""
+class CallListener(Protocol):
+    """Who wants to know of each call of the protocol: the callbacks of a user's LitServer."""
 
-    def __init__(self, *, name: str, api: Any, engine: Engine, events: ServiceEvents) -> None:
+    def call_began(self) -> None:
+        """A call entered."""
+
+    def call_answered(self) -> None:
+        """It was answered, or its stream has ended."""
+
+
+class ModelService:
+    """One model under one name.
+
+    `apis` are all LitAPIs of a source that names several, `api` first. A call of the protocol reaches another one by
+    the parameter `api_path`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        api: Any,
+        apis: Sequence[Any] = (),
+        engine: Engine,
+        events: ServiceEvents,
+        limits: CallerLimits | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.name = name
         self.described = is_described(api)
         self.metadata: ModelMetadata = (
             api.metadata() if self.described else ModelMetadata(inputs=(), outputs=())
         )
         self.engine = engine
-        self._api = api
+        self.api = api
+        self._apis = {one.api_path: one for one in (apis or (api,))}
+        self._request_types = (
+            {} if self.described else {path: RequestType(one) for path, one in self._apis.items()}
+        )
+        self.listener: CallListener | None = None
+        self._healthy = True
         self.events = events
+        self.limits = limits or CallerLimits(0)
+        self._tracing = tracing
+
+    @property
+    def ready(self) -> bool:
+        """The engine is ready, and the LitAPI's own `health` says nothing else."""
+        return self._healthy and self.engine.ready
+
+    @property
+    def unready_reason(self) -> str:
+        """Why `ready` is false; empty while it is true."""
+        return self.engine.unready_reason or ("" if self._healthy else "the LitAPI's health() says no")
+
+    def set_healthy(self, healthy: bool) -> None:
+        """What the LitAPI's own `health` says now. Calls are accepted either way."""
+        self._healthy = healthy
+        _LOG.log(
+            logging.INFO if healthy else logging.WARNING, "event=health model=%s well=%s", self.name, healthy
+        )
+        self.engine.ready_changed.set()
 
     def check_name(self, name: str, version: str = "") -> None:
         """Raises UnknownModelError unless the name (and version, if given) is the served one."""
@@ -92,111 +152,136 @@ class ModelService:
 
     def refused(self, method: str, error: CallError) -> None:
         """Count a call that could not even be read."""
-        self._failed(method, error, 0.0)
+        self.failed(method, error, 0.0)
 
     async def infer(self, request: InferRequest) -> InferAnswer:
         """One answer for one request. Raises CallError."""
-        with self._counted("infer", request.timeout_seconds):
+        with self._counted("infer", request.timeout_seconds, request.request_id):
             if FROM_FRAME in request.parameters:
                 raise InvalidCallError(
                     f"parameter {FROM_FRAME} is for streams; leave it out of a single answer"
                 )
+            if self.listener:
+                self.listener.call_began()
             call = self._check(request, streaming=False)
-            answer: InferAnswer = await self._computed(call, _timeout(request))
+            with self._computing(call, request.request_id):
+                answer: InferAnswer = await self._computed(call, _timeout(request))
+            if self.listener:
+                self.listener.call_answered()
             return _select(answer, request.outputs)
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferAnswer]:
         """The frames of one request. Raises CallError."""
-        with self._counted("stream", request.timeout_seconds):
+        with self._counted("stream", request.timeout_seconds, request.request_id):
+            if self.listener:
+                self.listener.call_began()
             call = self._check(request, streaming=True)
             first = _first_frame(request.parameters)
             timeout = _timeout(request)
             ends_at = None if timeout is None else asyncio.get_running_loop().time() + timeout
-            async with aclosing(self.engine.stream(call, timeout)) as frames:
-                index = 0
-                while (frame := await _next(frames, ends_at)) is not None:
-                    if index >= first:
-                        yield replace(_select(frame, request.outputs), index=index)
-                    index += 1
+            with self._computing(call, request.request_id):
+                async with aclosing(self.engine.stream(call, timeout)) as frames:
+                    index = 0
+                    while (frame := await _next(frames, ends_at)) is not None:
+                        if index >= first:
+                            yield replace(_select(frame, request.outputs), index=index)
+                        index += 1
+            if self.listener:
+                self.listener.call_answered()
 
     @property
     def streams(self) -> bool:
         """Whether a request may have several answers."""
-        return self.described or bool(self._api.stream)
+        return self.described or any(api.stream for api in self._apis.values())
 
-    @property
-    def streams_json(self) -> bool:
-        """Whether LitServe's own route streams."""
-        return bool(self._api.stream) and not self.described
+    async def infer_body(self, payload: Any, api_path: str, sent: bytes | None = None) -> Any:
+        """LitServe's own route of a plain LitAPI: what `engine.bodies` made of the answer. Raises CallError.
 
-    async def infer_json(self, body: Any) -> Any:
-        """LitServe's own route: a JSON body for a plain LitAPI. Raises CallError."""
+        `payload` is what FastAPI made of the body, `sent` the JSON text that it made it of, where there is one.
+        """
         with self._counted("infer"):
-            return await self._computed(self._check_json(body, streaming=False), None)
+            call = await self._check_body(payload, api_path, sent, streaming=False)
+            with self._computing(call):
+                answer = await self._answered(call, self._patience(api_path))
+                return bodies.unpack_answer(answer.body if call.streaming else answer)
 
-    async def stream_json(self, body: Any) -> AsyncGenerator[Any]:
-        """As `infer_json`, for a LitAPI that streams: what encode_response yields. Raises CallError."""
+    async def stream_body(
+        self, payload: Any, api_path: str, sent: bytes | None = None
+    ) -> AsyncGenerator[Any]:
+        """As `infer_body`, for a LitAPI that streams: what encode_response yields. Raises CallError."""
         with self._counted("stream"):
-            async with aclosing(self.engine.stream(self._check_json(body, streaming=True), None)) as frames:
-                async for frame in frames:
-                    yield frame.json
+            call = await self._check_body(payload, api_path, sent, streaming=True)
+            with self._computing(call):
+                async with aclosing(self.engine.stream(call, self._patience(api_path))) as frames:
+                    async for frame in frames:
+                        yield bodies.unpack_answer(frame.body)
 
-    def _check_json(self, body: Any, *, streaming: bool) -> Call:
+    def _patience(self, api_path: str) -> float | None:
+        """Seconds that a call of LitServe's own route may wait in the queue: LitServer(timeout=...)."""
+        seconds = self._apis[api_path].request_timeout
+        return float(seconds) if seconds and seconds > 0 else None
+
+    async def _check_body(self, payload: Any, api_path: str, sent: bytes | None, *, streaming: bool) -> Call:
         if self.described:
             raise UnsupportedError(f"model {self.name!r} takes tensors; POST to /v2/models/{self.name}/infer")
-        try:
-            json.dumps(body)
-        except (TypeError, ValueError) as error:
-            raise UnsupportedError(f"only JSON bodies are taken here: {error}") from error
-        return json_call(body, streaming=streaming)
+        streaming = streaming or self._apis[api_path].enable_async
+        body = await bodies.pack_request(self._request_types[api_path], payload, sent)
+        return body_call(api_path, body, streaming=streaming)
 
-    async def warm_up(
-        self,
-        shapes: Sequence[tuple[int, ...]],
-        max_batch_size: int,
-        compute: Callable[[Call], Awaitable[Any]],
-        clock: Callable[[], float],
-    ) -> None:
-        """Make the model's warm-up calls, alone and as a full batch. Raises StartError."""
-        if not self.described:
-            _LOG.info("event=warmup_skipped reason=the_model_declares_no_tensors")
-            return
-        for rows in sorted({1, max_batch_size}):
-            try:
-                calls = self._api.warmup_calls(shapes, rows)
-                for index, warm in enumerate(calls):
-                    began = clock()
-                    valid = self._api.validate(warm.inputs, warm.parameters, streaming=False)
-                    await compute(described_call(valid, (), streaming=False))
-                    shape = list(shapes[index]) if index < len(shapes) else "default"
-                    _LOG.info(
-                        "event=warmup_shape shape=%s rows=%d seconds=%.3f", shape, rows, clock() - began
-                    )
-            except (InvalidRequestError, FailedError, InvalidCallError) as error:
-                raise StartError(f"warm-up with {rows} rows failed: {error}") from error
+    def _chosen(self, parameters: Mapping[str, Scalar]) -> Any:
+        path = parameters.get(API_PATH, self.api.api_path)
+        if path not in self._apis:
+            raise InvalidCallError(
+                f"parameter {API_PATH} is {path!r}; allowed: {', '.join(sorted(self._apis))}"
+            )
+        return self._apis[str(path)]
+
+    def _computing(self, call: Call, request_id: str = "") -> AbstractContextManager[None]:
+        """Around the call's time in the engine."""
+        return _NO_SPANS if self._tracing is None else self._tracing.computing(call, request_id)
 
     async def _computed(self, call: Call, timeout: float | None) -> Any:
+        if timeout is None:
+            return await self._answered(call, None)
         with _deadline_text():
             async with asyncio.timeout(timeout):
-                return await self.engine.compute(call, timeout)
+                return await self._answered(call, timeout)
+
+    async def _answered(self, call: Call, timeout: float | None) -> Any:
+        """The one answer. A call of an async LitAPI is a stream of one frame, as those run side by side."""
+        if not call.streaming:
+            return await self.engine.compute(call, timeout)
+        async with aclosing(self.engine.stream(call, timeout)) as frames:
+            answers = [frame async for frame in frames]
+        if not answers:
+            raise FailedError("the model gave no answer")
+        return answers[-1]
 
     def _check(self, request: InferRequest, *, streaming: bool) -> Call:
         self.check_name(request.model_name, request.model_version)
         parameters = {n: v for n, v in request.parameters.items() if n not in PROTOCOL_PARAMETERS}
+        priority = _priority(request.parameters)
         if not self.described:
-            if not streaming and self._api.stream:
+            api = self._chosen(parameters)
+            if api.stream and not streaming:
                 raise UnsupportedError(f"model {self.name!r} only streams; call ModelStreamInfer")
-            return plain_call(request.inputs, parameters, request.outputs, streaming=streaming)
+            return plain_call(
+                request.inputs,
+                parameters,
+                request.outputs,
+                streaming=streaming or api.enable_async,
+                priority=priority,
+            )
         known = [spec.name for spec in self.metadata.outputs]
         for name in request.outputs:
             if name not in known:
                 raise InvalidCallError(f"unknown output {name!r}; allowed: {', '.join(known)}")
         self._check_inputs(request)
         try:
-            valid = self._api.validate(request.inputs, parameters, streaming=streaming)
-        except (InvalidRequestError, TensorError) as error:
+            valid = self.api.validate(request.inputs, parameters, streaming=streaming)
+            return described_call(valid, request.outputs, streaming=streaming, priority=priority)
+        except (InvalidRequestError, TensorError, PaddingError) as error:
             raise InvalidCallError(str(error)) from error
-        return described_call(valid, request.outputs, streaming=streaming)
 
     def _check_inputs(self, request: InferRequest) -> None:
         """Names and datatypes against the metadata; shapes are the model's own business."""
@@ -207,34 +292,78 @@ class ModelService:
             if (found := datatype_of(array)) != (expected := specs[name].datatype):
                 raise InvalidCallError(f"input {name!r} has datatype {found}; expected {expected}")
 
-    @contextmanager
-    def _counted(self, method: str, timeout_seconds: float | None = None) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        code = "OK"
-        try:
-            yield
-        except CallError as error:
-            code = ""
-            self._failed(method, error, loop.time() - began)
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            # At its deadline a call is also cancelled by gRPC; whichever comes first, it expired.
-            late = timeout_seconds is not None and loop.time() - began >= timeout_seconds - _NEARLY_SECONDS
-            code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
-            raise
-        except Exception as error:
-            code = "INTERNAL"
-            _LOG.exception("event=call_failed model=%s", self.name)
-            raise FailedError(f"the server failed with {type(error).__name__}; see its log") from error
-        finally:
-            if code:
-                self.events.call_ended(method, code, loop.time() - began)
+    def _counted(
+        self, method: str, timeout_seconds: float | None = None, request_id: str = ""
+    ) -> _CountedCall:
+        return _CountedCall(self, method, timeout_seconds, request_id)
 
-    def _failed(self, method: str, error: CallError, seconds: float) -> None:
+    def failed(self, method: str, error: CallError, seconds: float, request_id: str = "") -> None:
         self.events.call_ended(method, error.code, seconds)
         if error.reason in REJECTIONS:
             self.events.call_rejected(error.reason.lower())
+        # The caller learns every failure; those of the server's own making are the log's business, too.
+        _LOG.log(
+            logging.WARNING if error.reason in FAULTS else logging.DEBUG,
+            "event=call_failed model=%s method=%s code=%s reason=%s request_id=%r error=%r",
+            self.name,
+            method,
+            error.code,
+            error.reason,
+            request_id,
+            str(error),
+        )
+
+
+class _CountedCall:
+    """`with`: one call, counted however it ends; any failure leaves as a CallError.
+
+    A class, because a generator costs several times as much, and this stands in the way of every call.
+    """
+
+    __slots__ = ("_began", "_method", "_place", "_request_id", "_service", "_timeout_seconds")
+
+    def __init__(
+        self, service: ModelService, method: str, timeout_seconds: float | None, request_id: str
+    ) -> None:
+        self._service = service
+        self._method = method
+        self._timeout_seconds = timeout_seconds
+        self._request_id = request_id
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+        self._place = self._service.limits.place(CALLER.get())
+        try:
+            self._place.__enter__()
+        except CallError as error:
+            self._service.failed(self._method, error, 0.0, self._request_id)
+            raise
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._place.__exit__(None, None, None)
+        seconds = time.monotonic() - self._began
+        events = self._service.events
+        if error is None:
+            events.call_ended(self._method, "OK", seconds)
+        elif isinstance(error, CallError):
+            self._service.failed(self._method, error, seconds, self._request_id)
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            # At its deadline a call is also cancelled by gRPC; whichever comes first, it expired.
+            patience = self._timeout_seconds
+            late = patience is not None and seconds >= patience - _NEARLY_SECONDS
+            events.call_ended(self._method, "DEADLINE_EXCEEDED" if late else "CANCELLED", seconds)
+        elif isinstance(error, Exception):
+            _LOG.error(
+                "event=call_failed model=%s method=%s code=INTERNAL request_id=%r",
+                self._service.name,
+                self._method,
+                self._request_id,
+                exc_info=(type(error), error, trace),
+            )
+            events.call_ended(self._method, "INTERNAL", seconds)
+            raise FailedError(f"the server failed with {type(error).__name__}; see its log") from error
 
 
 def _select(answer: InferAnswer, wanted: Sequence[str]) -> InferAnswer:
@@ -267,6 +396,16 @@ def _first_frame(parameters: Mapping[str, Scalar]) -> int:
             f"parameter {FROM_FRAME} is {value!r}; expected the index of a frame, a whole number from 0"
         )
     return value
+
+
+def _priority(parameters: Mapping[str, Scalar]) -> int:
+    value = parameters.get("priority", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= PRIORITY_LOWEST:
+        raise InvalidCallError(
+            f"parameter priority is {value!r}; expected {PRIORITY_HIGHEST} (first) to {PRIORITY_LOWEST} (last), "
+            f"or 0 for {PRIORITY_DEFAULT}"
+        )
+    return value or PRIORITY_DEFAULT
 
 
 def _microseconds(parameters: Mapping[str, Scalar]) -> float | None:

@@ -1,18 +1,23 @@
-"""From the configuration to the specification of a worker and the bounds of the engine; light, imported first."""
+"""From the configuration to the specifications of the workers and the bounds of the engine; light, imported first."""
 
 from __future__ import annotations
 
 from atheria_contract.serving import ServingConfig
 from atheria_server.engine.process import WorkerSpec
-from atheria_server.engine.resources import default_device
+from atheria_server.engine.resources import processor_count, visible_devices
 
 
-def worker_spec(config: ServingConfig) -> WorkerSpec:
-    """What the worker must load."""
-    return WorkerSpec(
-        source=config.source,
-        parameters=config.parameters,
-        digest=config.digest,
-        device=default_device(),
-        max_batch_size=config.max_batch_size,
-    )
+def worker_specs(config: ServingConfig) -> list[WorkerSpec]:
+    """What the workers must load: `config.workers` on each device of the container."""
+    devices = visible_devices() * config.workers
+    return [
+        WorkerSpec(
+            source=config.source,
+            parameters=config.parameters,
+            digest=config.digest,
+            device=device,
+            max_batch_size=config.max_batch_size,
+            threads=max(1, processor_count() // len(devices)),
+        )
+        for device in devices
+    ]

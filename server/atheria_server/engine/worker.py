@@ -10,17 +10,25 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 from atheria_server.core.errors import CallError, FailedError
-from atheria_server.engine import hooks, memory
+from atheria_server.engine import bodies, hooks, memory
+from atheria_server.engine.async_frames import AsyncFrames, AsyncLoop
+from atheria_server.engine.buffers import BufferPool, BufferViews
+from atheria_server.engine.compilations import compilation_count
+from atheria_server.engine.device_memory import measure
+from atheria_server.engine.out_of_memory import compute_in_parts
+from atheria_server.engine.plain_tensors import as_outputs
 from atheria_server.models.contract import Batch
 
 _LOG = logging.getLogger("atheria.worker")
 FRAMES_AHEAD: Final = 4
 """Frames a stream may be ahead of its reader."""
 _END: Final = object()
+_EXPIRED: Final = ("DEADLINE_EXCEEDED", "the deadline passed while the call waited for the worker")
 _UNWRITABLE: Final = "the model's answer holds something that is neither a tensor nor JSON: {}"
 
 
@@ -32,17 +40,38 @@ class _Stream:
     credit: int = FRAMES_AHEAD
     seconds: float = 0.0
 
+    @property
+    def can_advance(self) -> bool:
+        """Whether there is a place for a frame, and the frame does not have to be waited for."""
+        return self.credit > 0 and (not isinstance(self.frames, AsyncFrames) or self.frames.ready)
+
 
 class Worker:
     """Serves a loaded LitAPI until the front goes away."""
 
-    def __init__(self, api: Any, sock: socket.socket, *, described: bool) -> None:
+    def __init__(
+        self,
+        api: Any,
+        sock: socket.socket,
+        views: BufferViews,
+        pool: BufferPool,
+        *,
+        described: bool,
+        device: str = "cpu",
+    ) -> None:
         self._api = api
+        self._device = device
+        self._compilations = compilation_count()
         self._sock = sock
+        self._views = views
+        self._pool = pool
         self._described = described
         self._streams: dict[int, _Stream] = {}
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+        self._async_loop: AsyncLoop | None = None if described else api.async_loop
+        if self._async_loop:
+            self._poll.register(self._async_loop, select.POLLIN)
 
     def run(self) -> None:
         """Until the front's end of the socket is closed."""
@@ -54,9 +83,12 @@ class Worker:
     def _loop(self) -> None:
         """One message, then one frame of each stream, in turn: neither keeps the other waiting for long."""
         while True:
-            runnable = [work_id for work_id, stream in self._streams.items() if stream.credit > 0]
-            if self._poll.poll(0 if runnable else None):
-                message = memory.receive(self._sock)
+            runnable = [work_id for work_id, stream in self._streams.items() if stream.can_advance]
+            readable = [fd for fd, _ in self._poll.poll(0 if runnable else None)]
+            if self._async_loop and self._async_loop.fileno() in readable:
+                self._async_loop.drain()
+            if self._sock.fileno() in readable:
+                message = memory.receive(self._sock, self._views)
                 if message is None:
                     return
                 self._handle(message)
@@ -75,48 +107,57 @@ class Worker:
         elif message.kind == memory.CANCEL and (stream := self._streams.pop(message.work_id, None)):
             _close(stream.frames)
             # The front gives the place to the next stream only now: a caller cannot have more than it gave up.
-            memory.send_body(self._sock, memory.DONE, message.work_id, {})
+            self._send(memory.DONE, message.work_id, {})
+        elif message.kind == memory.FREE:
+            if (gone := self._pool.take_back(message.work_id)) is not None:
+                memory.send_short(self._sock, memory.FORGET, gone)
+        elif message.kind == memory.FORGET:
+            self._views.forget(message.work_id)
 
     def _compute(self, message: memory.Message) -> None:
         began = time.monotonic()
+        if 0 < message.time_seconds <= began:
+            self._send(memory.DONE, message.work_id, {"error": _EXPIRED})
+            return
         writer = memory.BodyWriter()
-        try:
+        if message.body.get("measure"):
+            body, footprint = measure(
+                self._device, message.body["entries"][0]["rows"], partial(self._results, message, writer)
+            )
+            body["footprint"] = asdict(footprint)
+        else:
             body = self._results(message, writer)
-            body["seconds"] = time.monotonic() - began
-            try:
-                writer.send(self._sock, memory.DONE, message.work_id, body)
-            except (TypeError, ValueError) as error:
-                memory.send_body(self._sock, memory.DONE, message.work_id, _unwritable(error))
-        finally:
-            writer.close()
+        seconds = time.monotonic() - began
+        if (compilations := compilation_count()) != self._compilations:
+            body["compilations"] = compilations - self._compilations
+            self._compilations = compilations
+        try:
+            sealed = writer.seal(
+                self._pool, memory.DONE, message.work_id, body, time_seconds=seconds, repeats=self._described
+            )
+        except (TypeError, ValueError) as error:
+            self._send(memory.DONE, message.work_id, _unwritable(error))
+            return
+        sealed.post(self._sock)
 
     def _results(self, message: memory.Message, writer: memory.BodyWriter) -> dict[str, Any]:
         entries = message.body["entries"]
         wanted = message.body["wanted"]
         if self._described:
             try:
-                outputs = hooks.compute_described(self._api, _batch(message, entries[0]))
-                return {"outputs": writer.add_all(outputs, wanted)}
+                outputs, fits = compute_in_parts(
+                    partial(hooks.compute_described, self._api), _batch(message, entries[0])
+                )
+                return {"outputs": writer.add_all(outputs, wanted), "rows_that_fit": fits}
             except Exception as error:  # noqa: BLE001 - model code may raise anything; the caller learns it
                 return _error(error)
         try:
-            requests = [_request(message, entry) for entry in entries]
+            requests = [hooks.plain_request(self._api, message, entry) for entry in entries]
             results = hooks.compute_plain(self._api, requests)
-            pairs = zip(entries, results, strict=True)
-            return {"calls": [_answer(writer, entry, result) for entry, result in pairs]}
-        except Exception as error:  # noqa: BLE001 - as above
-            if len(entries) == 1:
-                return _error(error)
-        # One bad call must not fail its neighbours: compute them one by one.
-        return {"calls": [self._one(message, writer, entry) for entry in entries]}
-
-    def _one(
-        self, message: memory.Message, writer: memory.BodyWriter, entry: dict[str, Any]
-    ) -> dict[str, Any]:
-        try:
-            return _answer(writer, entry, hooks.compute_plain(self._api, [_request(message, entry)])[0])
         except Exception as error:  # noqa: BLE001 - as above
             return _error(error)
+        pairs = zip(entries, results, strict=True)
+        return {"calls": [_answer(writer, entry, result) for entry, result in pairs]}
 
     def _start(self, message: memory.Message) -> None:
         entry = message.body["entries"][0]
@@ -124,70 +165,70 @@ class Worker:
             frames = (
                 iter(self._api.stream_frames(_batch(message, entry)))
                 if self._described
-                else hooks.stream_plain(self._api, _request(message, entry))
+                else hooks.stream_plain(self._api, hooks.plain_request(self._api, message, entry))
             )
         except Exception as error:  # noqa: BLE001 - as above
-            memory.send_body(self._sock, memory.DONE, message.work_id, _error(error))
+            self._send(memory.DONE, message.work_id, _error(error))
             return
         self._streams[message.work_id] = _Stream(frames=frames, entry=entry, wanted=message.body["wanted"])
 
     def _advance(self, work_id: int) -> None:
         stream = self._streams[work_id]
         began = time.monotonic()
-        writer = memory.BodyWriter()
         try:
-            try:
-                frame = next(stream.frames, _END)
-                stream.seconds += time.monotonic() - began
-                if frame is not _END:
-                    stream.credit -= 1
-                    self._send_frame(writer, work_id, stream, frame)
-                    return
-                end: dict[str, Any] = {"seconds": stream.seconds}
-            except (BrokenPipeError, ConnectionResetError):
-                raise
-            except Exception as error:  # noqa: BLE001 - as above
-                end = _error(error)
-            del self._streams[work_id]
-            memory.send_body(self._sock, memory.DONE, work_id, end)
-        finally:
-            writer.close()
+            frame = next(stream.frames, _END)
+            stream.seconds += time.monotonic() - began
+            if frame is not _END:
+                stream.credit -= 1
+                self._frame(stream, work_id, frame).post(self._sock)
+                return
+            end: dict[str, Any] = {}
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            end = _error(error)
+        del self._streams[work_id]
+        self._send(memory.DONE, work_id, end, stream.seconds)
 
-    def _send_frame(self, writer: memory.BodyWriter, work_id: int, stream: _Stream, frame: Any) -> None:
-        body = self._frame(writer, stream, frame)
+    def _frame(self, stream: _Stream, work_id: int, frame: Any) -> memory.Sealed:
+        writer = memory.BodyWriter()
+        body = self._frame_body(writer, stream, frame)
         try:
-            writer.send(self._sock, memory.FRAME, work_id, body)
+            return writer.seal(self._pool, memory.FRAME, work_id, body)
         except (TypeError, ValueError) as error:
             raise FailedError(_UNWRITABLE.format(error)) from error
 
-    def _frame(self, writer: memory.BodyWriter, stream: _Stream, frame: Any) -> dict[str, Any]:
+    def _send(self, kind: int, work_id: int, body: dict[str, Any], seconds: float = 0.0) -> None:
+        memory.BodyWriter().seal(self._pool, kind, work_id, body, time_seconds=seconds).post(self._sock)
+
+    def _frame_body(self, writer: memory.BodyWriter, stream: _Stream, frame: Any) -> dict[str, Any]:
         if self._described:
             outputs = writer.add_all(frame.outputs, stream.wanted)
-            return {"outputs": outputs, "parameters": hooks.as_json(frame.parameters)}
-        body: dict[str, Any] = {"outputs": [], "parameters": {}} | _answer(writer, stream.entry, frame)
-        if "json" in body:
-            body["json"] = self._api.format_encoded_response(body["json"])
-        return body
+            return {"outputs": outputs, "parameters": bodies.as_json(frame.parameters)}
+        body: dict[str, Any] = {"outputs": [], "parameters": {}}
+        if "body" in stream.entry:
+            return body | {"body": writer.add_parts(hooks.pack_frame(self._api, stream.entry, frame))}
+        return body | {"outputs": writer.add_all(as_outputs(frame))}
 
 
 def _batch(message: memory.Message, entry: dict[str, Any]) -> Batch:
-    return Batch(inputs=message.arrays(entry["tensors"]), parameters=entry["parameters"], rows=entry["rows"])
-
-
-def _request(message: memory.Message, entry: dict[str, Any]) -> hooks.PlainRequest:
-    parameters = entry["parameters"]
-    if "json" in entry:
-        return hooks.PlainRequest(payload=entry["json"], parameters=parameters)
-    payload: dict[str, Any] = dict(message.arrays(entry["tensors"]))
-    if parameters:
-        payload["parameters"] = parameters
-    return hooks.PlainRequest(payload=payload, parameters=parameters)
+    return Batch(
+        inputs=message.arrays(entry["tensors"]), parameters=dict(entry["parameters"]), rows=entry["rows"]
+    )
 
 
 def _answer(writer: memory.BodyWriter, entry: dict[str, Any], result: Any) -> dict[str, Any]:
-    if "json" in entry:
-        return {"json": hooks.as_json(result)}
-    return {"outputs": writer.add_all(hooks.as_outputs(result))}
+    """Of one call: what the hooks gave for it, or the exception that they ended with."""
+    try:
+        if isinstance(result, Exception):
+            raise result
+        if "body" in entry:
+            return {"body": writer.add_parts(bodies.pack_answer(result))}
+        return {"outputs": writer.add_all(as_outputs(result))}
+    except Exception as error:  # noqa: BLE001 - model code may raise anything; the caller learns it
+        if "body" in entry and (as_raised := bodies.pack_error(error)):
+            return {"body": writer.add_parts(as_raised)}
+        return _error(error)
 
 
 def _error(error: Exception) -> dict[str, Any]:
@@ -198,7 +239,7 @@ def _error(error: Exception) -> dict[str, Any]:
 
 
 def _unwritable(error: Exception) -> dict[str, Any]:
-    return {"seconds": 0.0} | _error(FailedError(_UNWRITABLE.format(error)))
+    return _error(FailedError(_UNWRITABLE.format(error)))
 
 
 def _close(frames: Iterator[Any]) -> None:

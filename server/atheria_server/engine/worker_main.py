@@ -12,8 +12,11 @@ import os
 import socket
 import sys
 import time
+from typing import Any
 
+from atheria_server.allocator import keep_freed_memory
 from atheria_server.engine import memory
+from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.log import set_up_logging
 
 _LOG = logging.getLogger("atheria.worker")
@@ -21,37 +24,40 @@ _LOG = logging.getLogger("atheria.worker")
 
 def main(fd: int) -> int:
     """Load the model, then serve until the front closes its end."""
+    keep_freed_memory()
     set_up_logging()
     sock = socket.socket(fileno=fd)
+    views, pool = BufferViews(), BufferPool()
+
+    def say(kind: int, body: dict[str, Any]) -> None:
+        memory.BodyWriter().seal(pool, kind, os.getpid(), body).post(sock)
+
     began = time.monotonic()
-    message = memory.receive(sock)
+    message = memory.receive(sock, views)
     if message is None:
         return 0
     config = message.body
     try:
-        from atheria_server.models.contract import is_described
-        from atheria_server.models.registry import load_api
+        from atheria_server.engine.setup import build, set_up
 
-        api = load_api(config["source"], config["parameters"], config["digest"])
-        described = is_described(api)
-        api.max_batch_size = min(config["max_batch_size"], api.max_batch_size)
-        api.pre_setup()
-        api.device = config["device"]
+        served = build(config)
         imported = time.monotonic()
-        api.setup(config["device"])
+        model, loggers = set_up(served, config["device"])
     except Exception as error:  # noqa: BLE001 - model code may raise anything; the front ends with its text
         if not isinstance(error, (ValueError, OSError)):
             _LOG.error("event=model_load_failed", exc_info=error)
-        memory.send_body(sock, memory.FATAL, os.getpid(), {"reason": f"{type(error).__name__}: {error}"})
+        say(memory.FATAL, {"reason": f"{type(error).__name__}: {error}"})
         return 1
     # What loading made stays for ever: keep later collections away from it.
     gc.collect()
     gc.freeze()
     seconds = {"import_seconds": imported - began, "load_seconds": time.monotonic() - imported}
-    memory.send_body(sock, memory.HELLO, os.getpid(), seconds)
+    say(memory.HELLO, seconds)
     from atheria_server.engine.worker import Worker
 
-    Worker(api, sock, described=described).run()
+    Worker(model, sock, views, pool, described=served.described, device=config["device"]).run()
+    if loggers:
+        loggers.stop()
     return 0
 
 

@@ -2,7 +2,7 @@
 
 A *described* model is a `litserve.LitAPI` that also has the methods of `DescribedModel`. `is_described` decides it
 once at start. A LitAPI without them still works: `decode_request` gets `{name: array}`, LitServe's hooks run in
-LitServe's order, and what `encode_response` returns becomes the outputs.
+LitServe's order, and what `encode_response` returns becomes the outputs (see PlainOptions).
 
 Where the methods run
     front process  `metadata`, `validate`, `warmup_calls`: no torch, fast, no state of `setup`.
@@ -13,22 +13,43 @@ its `__init__` names: the mapping of `--set` / `spec.model.parameters`, and `sha
 torch only inside `setup`, `predict` and `stream_frames` (a module of their own is the easy way), or every start pays
 for it twice.
 
-Arrays are numpy. Datatype BYTES is an object array of `bytes`; everything else is the numpy type of the same name.
-Arrays given to `predict` and `stream_frames` are read-only views of shared memory: copy before writing to them.
+Arrays are numpy. Datatype BYTES is an object array of `bytes`, BF16 is `core.tensors.BF16` (`float32_of` and
+`bfloat16_of` there convert); everything else is the numpy type of the same name. Arrays given to `predict` and `stream_frames` are read-only views of shared memory: copy before writing to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
+
+from atheria_server.core.padding import LengthPadding
 
 Scalar = str | int | float | bool
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 Parameters = Mapping[str, Scalar]
+
+
+TENSOR_LIBRARIES: Final = ("numpy", "torch")
+
+
+class PlainOptions(Protocol):
+    """What a LitAPI without the methods of DescribedModel may set to get tensors as it likes them.
+
+    Without either, `decode_request` gets arrays of its own that it may keep and change; BF16 comes as float32 (exact).
+    The outputs are numpy arrays, torch tensors on any device, numbers, texts, or lists of these, alone or in a mapping
+    by name. Overriding `decode_request` and `encode_response` changes all of this.
+    """
+
+    oip_tensors: ClassVar[Literal["numpy", "torch"]]
+    """`torch`: CPU tensors that share the array's memory, BF16 as torch.bfloat16; BYTES stays an object array."""
+    oip_views: ClassVar[bool]
+    """True: no copy; arrays are read-only views of memory shared with the front, and hold until the call's answer.
+    torch cannot know that a tensor is read-only: `clone` it before anything in place. Streams and async LitAPIs get
+    copies all the same."""
 
 
 class InvalidRequestError(ValueError):
@@ -44,7 +65,7 @@ class TensorSpec:
 
     name: str
     datatype: str
-    """OIP name: BOOL, UINT8..UINT64, INT8..INT64, FP16, FP32, FP64, BYTES."""
+    """OIP name: BOOL, UINT8..UINT64, INT8..INT64, FP16, BF16, FP32, FP64, BYTES."""
     shape: tuple[int, ...]
     """With the batch dimension first; -1 = any."""
     optional: bool = False
@@ -74,6 +95,8 @@ class ValidCall:
     batch_key: Hashable = ()
     """Calls may share a batch only if this is equal (e.g. `("qca", height, width, steps)`). Names, dtypes and
     trailing shapes are compared by the server itself in addition."""
+    padding: LengthPadding | None = None
+    """Set it where sequences of different lengths may share a batch; the server pads and cuts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
-"""From SOURCE to a LitAPI object: `builtin://NAME` or `python://package.module:Class`.
+"""From SOURCE to what is served: `builtin://NAME` or `python://package.module:NAME`.
 
-Called once at start by the command line. Only this module knows where the built-in models live.
+NAME is a LitAPI class, a LitAPI, a list of LitAPIs or a LitServer. Called once at start by the command line and by every
+worker. Only this module knows where the built-in models live.
 """
 
 from __future__ import annotations
@@ -8,31 +9,57 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import litserve
 
 from atheria_server.models.contract import Scalar
+from atheria_server.models.served import API_PATH, Served, SourceError, built, check_served, chosen
 
 BUILTIN: Final = {
     "echo": "atheria_server.models.echo:EchoApi",
     "qca": "atheria_server.models.qca.api:QcaApi",
 }
+_WANTED: Final = "a class derived from litserve.LitAPI, a LitAPI, a list of LitAPIs or a LitServer"
 
 
-class SourceError(ValueError):
-    """The source does not lead to a LitAPI; the message says which part is wrong."""
-
-
-def load_api(source: str, parameters: Mapping[str, Scalar], digest: str) -> Any:
-    """Import the class and build it. Raises SourceError; errors of the class's own `__init__` pass through.
+def load_served(source: str, parameters: Mapping[str, Scalar], digest: str) -> Served:
+    """Import the module and build what it names. Raises SourceError; errors of the user's own code pass through.
 
     A class whose `__init__` names `parameters` gets all of them there. Any other gets those that its `__init__` or
-    LitAPI's own names (`max_batch_size`, `stream`, ...) as keyword arguments.
+    LitAPI's own names (`max_batch_size`, `stream`, ...) as keyword arguments. Objects that the module has built take
+    none; of several LitAPIs, the parameter `api_path` chooses one.
     """
-    kind = load_class(source)
+    named = _named(source)
+    served = built(named)
+    if served is None:
+        if not (isinstance(named, type) and issubclass(named, litserve.LitAPI)):
+            raise SourceError(f"source {source!r}: it is of type {type(named).__name__}; expected {_WANTED}")
+        served = Served(apis=(_instance(source, named, parameters, digest),))
+    else:
+        served = _as_built(source, served, parameters, digest)
+    check_served(source, served)
+    return served
+
+
+def _as_built(source: str, served: Served, parameters: Mapping[str, Scalar], digest: str) -> Served:
+    if unknown := sorted(set(parameters) - {API_PATH}):
+        raise SourceError(
+            f"{source} is built by its module and takes no parameter {unknown[0]!r}; allowed: {API_PATH}, "
+            "to choose one of several LitAPIs; or name the class instead"
+        )
+    if digest:
+        raise SourceError(f"{source} is built by its module and cannot check a digest; remove it")
+    if API_PATH in parameters:
+        return replace(served, apis=chosen(source, served.apis, str(parameters[API_PATH])))
+    return served
+
+
+def _instance(source: str, kind: Any, parameters: Mapping[str, Scalar], digest: str) -> Any:
     accepted = inspect.signature(kind.__init__).parameters
     arguments: dict[str, Any] = {}
     if "parameters" in accepted:
@@ -64,8 +91,7 @@ def _keywords(
     return parameters
 
 
-def load_class(source: str) -> Any:
-    """The LitAPI class that the source names. Raises SourceError."""
+def _named(source: str) -> Any:
     scheme, _, rest = source.partition("://")
     if scheme == "builtin":
         if rest not in BUILTIN:
@@ -81,13 +107,30 @@ def load_class(source: str) -> Any:
         raise SourceError(
             f"source is {source!r}; expected builtin://NAME or python://package.module:LitAPIClass"
         )
-    module_name, _, class_name = path.partition(":")
+    module_name, _, name = path.partition(":")
     try:
-        kind = getattr(importlib.import_module(module_name), class_name, None)
+        with _not_running(source):
+            module = importlib.import_module(module_name)
     except ImportError as error:
         raise SourceError(f"source {source!r}: cannot import {module_name}: {error}") from error
-    if not (isinstance(kind, type) and issubclass(kind, litserve.LitAPI)):
+    if not hasattr(module, name):
+        raise SourceError(f"source {source!r}: {module_name} has no {name}; give the name of {_WANTED}")
+    return getattr(module, name)
+
+
+@contextmanager
+def _not_running(source: str) -> Iterator[None]:
+    """A script that runs its LitServer when it is imported would start a second server in this process."""
+    run = litserve.LitServer.run
+
+    def refused(*_: Any, **__: Any) -> None:
         raise SourceError(
-            f"source {source!r}: {class_name} in {module_name} is not a class derived from litserve.LitAPI"
+            f"source {source!r} calls LitServer.run() when it is imported; "
+            "put that call under `if __name__ == '__main__':`"
         )
-    return kind
+
+    litserve.LitServer.run = refused
+    try:
+        yield
+    finally:
+        litserve.LitServer.run = run

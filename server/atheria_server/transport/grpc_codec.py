@@ -1,14 +1,17 @@
-"""OIP messages of gRPC to and from requests and answers; pure functions."""
+"""OIP messages of gRPC to requests; pure functions. Answers are written by `grpc_wire`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
+
 from atheria_contract.generated import inference_pb2 as pb
 from atheria_server.core import tensors
 from atheria_server.core.errors import InvalidCallError
-from atheria_server.core.infer import Array, InferAnswer, InferRequest, Scalar
+from atheria_server.core.infer import Array, InferRequest, Scalar
+from atheria_server.core.tensor_parameters import refuse_unsupported
 from atheria_server.core.tensors import TensorError
 
 FINAL_RESPONSE: Final = "triton_final_response"
@@ -28,31 +31,33 @@ _CONTENTS: Final = {
 }
 
 
+def parse_request(data: bytes) -> Any:
+    """A ModelInferRequest. Raises InvalidCallError."""
+    try:
+        return pb.ModelInferRequest.FromString(data)
+    except DecodeError as error:
+        raise InvalidCallError(
+            f"the message of {len(data)} bytes is not a ModelInferRequest: {error}"
+        ) from error
+
+
 def read_request(message: Any, timeout_seconds: float | None) -> InferRequest:
-    """From a ModelInferRequest. Raises InvalidCallError naming the tensor or parameter."""
+    """From a ModelInferRequest. Raises InvalidCallError or UnsupportedError naming the tensor or parameter."""
+    for output in message.outputs:
+        if output.parameters:
+            refuse_unsupported(f"output {output.name!r}", output.parameters)
     try:
         return InferRequest(
             model_name=message.model_name,
             model_version=message.model_version,
             request_id=message.id,
             inputs=_read_inputs(message),
-            parameters={name: _read_parameter(name, value) for name, value in message.parameters.items()},
-            outputs=tuple(output.name for output in message.outputs),
+            parameters=_read_parameters(message.parameters) if message.parameters else {},
+            outputs=tuple([output.name for output in message.outputs]),
             timeout_seconds=timeout_seconds,
         )
     except TensorError as error:
         raise InvalidCallError(str(error)) from error
-
-
-def write_answer(request: Any, answer: InferAnswer, version: str) -> Any:
-    """A ModelInferResponse with raw contents, for the ModelInferRequest."""
-    message = pb.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
-    write_parameters(message.parameters, answer.parameters)
-    for name, value in answer.outputs.items():
-        array = tensors.to_array(value)
-        message.outputs.add(name=name, datatype=tensors.datatype_of(array), shape=array.shape)
-        message.raw_output_contents.append(tensors.to_bytes(array))
-    return message
 
 
 def write_final(request: Any, version: str) -> Any:
@@ -83,18 +88,25 @@ def _read_inputs(message: Any) -> dict[str, Array]:
         )
     inputs: dict[str, Array] = {}
     for index, tensor in enumerate(message.inputs):
-        if tensor.name in inputs:
-            raise InvalidCallError(f"input {tensor.name!r} is given twice; give each input once")
+        name = tensor.name
+        if tensor.parameters:
+            refuse_unsupported(f"input {name!r}", tensor.parameters)
+        if name in inputs:
+            raise InvalidCallError(f"input {name!r} is given twice; give each input once")
         if raw:
-            inputs[tensor.name] = tensors.from_bytes(tensor.name, tensor.datatype, tensor.shape, raw[index])
+            inputs[name] = tensors.from_bytes(name, tensor.datatype, tuple(tensor.shape), raw[index])
             continue
-        tensors.element_count(tensor.name, tensor.datatype, tensor.shape)
+        tensors.element_count(name, tensor.datatype, tensor.shape)
         field = _CONTENTS.get(tensor.datatype)
         if field is None:
             raise InvalidCallError(f"input {tensor.name!r} of {tensor.datatype} needs raw_input_contents")
         values = getattr(tensor.contents, field)
         inputs[tensor.name] = tensors.from_values(tensor.name, tensor.datatype, tensor.shape, values)
     return inputs
+
+
+def _read_parameters(parameters: Mapping[str, Any]) -> dict[str, Scalar]:
+    return {name: _read_parameter(name, value) for name, value in parameters.items()}
 
 
 def _read_parameter(name: str, value: Any) -> Scalar:

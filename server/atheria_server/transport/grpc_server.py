@@ -1,10 +1,11 @@
-"""The gRPC listener: the inference service, its extensions, health and reflection."""
+"""The gRPC listener: the inference service, health and reflection."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import grpc
 import grpc.aio
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -12,13 +13,13 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from atheria_contract.generated import inference_pb2
-from atheria_contract.generated.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from atheria_server.core.errors import StartError
 from atheria_server.transport.connections import ConnectionSettings
-from atheria_server.transport.grpc_extension import SERVICE, ExtensionHandler
+from atheria_server.transport.grpc_not_offered import SERVICE, NotOfferedHandler
 from atheria_server.transport.grpc_service import InferenceServicer
-from atheria_server.transport.model_info import ModelInfo
 
+ENV_REFLECTION: Final = "ATHERIA_GRPC_REFLECTION"
+READ_BYTES: Final = 256 * 1024
 FRAME_BYTES: Final = 64 * 1024
 """Room for names and shapes beside the tensors, so that a request of exactly the largest size passes."""
 
@@ -30,15 +31,18 @@ class GrpcServer:
         self,
         *,
         servicer: InferenceServicer,
-        info: ModelInfo,
         model: str,
         host: str,
         port: int,
         max_message_bytes: int,
         connections: ConnectionSettings,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        credentials: grpc.ServerCredentials | None = None,
+        reflected: bool = True,
     ) -> None:
+        """Without `credentials` the port is not encrypted; `reflected` = clients may ask for the services' schema."""
         self._servicer = servicer
+        self._credentials = credentials
         self._model = model
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._server = grpc.aio.server(
@@ -47,21 +51,29 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", max_message_bytes + FRAME_BYTES),
                 ("grpc.max_send_message_length", max_message_bytes + FRAME_BYTES),
                 ("grpc.so_reuseport", 0),
+                # Tensors are large: fewer frames from clients and fewer reads cost less on both sides.
+                ("grpc.http2.max_frame_size", READ_BYTES),
+                ("grpc.experimental.tcp_read_chunk_size", READ_BYTES),
                 *connections.options(),
             ],
         )
         self._health = health_aio.HealthServicer()
-        add_GRPCInferenceServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
+        servicer.add_to(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_generic_rpc_handlers((ExtensionHandler(info),))
-        names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=_descriptors())
+        self._server.add_generic_rpc_handlers((NotOfferedHandler(),))
+        if reflected:
+            names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server, pool=_descriptors())
 
     async def start(self) -> int:
         """Listen; gives the port. Raises StartError if the address cannot be had."""
         await self.set_ready(False)
         try:
-            port: int = self._server.add_insecure_port(self._address)
+            port: int = (
+                self._server.add_secure_port(self._address, self._credentials)
+                if self._credentials
+                else self._server.add_insecure_port(self._address)
+            )
         except RuntimeError as error:
             await self._server.stop(None)
             raise StartError(f"gRPC cannot listen on {self._address}: is the port in use?") from error
@@ -80,6 +92,14 @@ class GrpcServer:
         """End open streams, then the server; calls that still run get the grace."""
         self._servicer.end_streams()
         await self._server.stop(grace_seconds)
+
+
+def wants_reflection(environment: Mapping[str, str]) -> bool:
+    """Unless the environment says otherwise. Raises StartError."""
+    text = environment.get(ENV_REFLECTION, "") or "on"
+    if text not in ("on", "off"):
+        raise StartError(f"{ENV_REFLECTION} is {text!r}; expected on or off")
+    return text == "on"
 
 
 def _descriptors() -> DescriptorPool:

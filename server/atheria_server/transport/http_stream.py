@@ -182,9 +182,9 @@ def _resumed(request: InferRequest, last_event_id: str | None) -> InferRequest:
     """As if `from_frame` were the frame after the last one that the viewer has seen."""
     if last_event_id is None or FROM_FRAME in request.parameters:
         return request
-    if not (last_event_id.isascii() and last_event_id.isdigit()):
+    if (seen := codec.whole_number(last_event_id)) is None:
         raise InvalidCallError(f"header Last-Event-ID is {last_event_id!r}; expected the index of a frame")
-    return replace(request, parameters={**request.parameters, FROM_FRAME: int(last_event_id) + 1})
+    return replace(request, parameters={**request.parameters, FROM_FRAME: seen + 1})
 
 
 async def _gone(receive: Receive) -> None:

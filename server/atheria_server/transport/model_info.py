@@ -9,19 +9,27 @@ from typing import Any, Final
 
 from atheria_contract.serving import ServingConfig
 from atheria_server.core.errors import UnknownModelError, UnsupportedError
+from atheria_server.core.infer import InferRequest
+from atheria_server.core.request import PRIORITY_DEFAULT, PRIORITY_LOWEST
 from atheria_server.core.statistics import Statistics, Total
 from atheria_server.engine.service import VERSION, ModelService
 
 PLATFORM: Final = "litserve"
 READY: Final = "READY"
+EXAMPLE_VALUES: Final = 1024
+"""An example with more would hide the page that it is on."""
 UNAVAILABLE: Final = "UNAVAILABLE"
 
 
 class ModelInfo:
     """Of the one model."""
 
-    def __init__(self, service: ModelService, config: ServingConfig, statistics: Statistics) -> None:
+    def __init__(
+        self, service: ModelService, config: ServingConfig, statistics: Statistics, api: Any
+    ) -> None:
+        """`api` is the model's LitAPI, whose warm-up calls are the examples."""
         self._service = service
+        self._api = api
         self._config = config
         self._statistics = statistics
 
@@ -44,8 +52,12 @@ class ModelInfo:
                 for spec in service.metadata.inputs
             ],
             "output": [_tensor(spec) for spec in service.metadata.outputs],
-            "dynamic_batching": {"max_queue_delay_microseconds": round(config.max_latency_seconds * 1e6)},
-            "instance_group": [{"name": service.name, "count": 1}],
+            "dynamic_batching": {
+                "max_queue_delay_microseconds": round(config.max_latency_seconds * 1e6),
+                "priority_levels": PRIORITY_LOWEST,
+                "default_priority_level": PRIORITY_DEFAULT,
+            },
+            "instance_group": [{"name": service.name, "count": config.workers}],
             "parameters": {
                 "source": {"string_value": config.source},
                 "max_queue_depth": {"string_value": str(config.max_queue_depth)},
@@ -81,7 +93,7 @@ class ModelInfo:
         """RepositoryIndex: the model, unless only ready ones are wanted and it is not. Raises UnknownModelError."""
         if repository:
             raise UnknownModelError(f"no repository {repository!r} here; leave the name empty")
-        ready = self._service.engine.ready
+        ready = self._service.ready
         if only_ready and not ready:
             return []
         return [
@@ -89,9 +101,25 @@ class ModelInfo:
                 "name": self._service.name,
                 "version": VERSION,
                 "state": READY if ready else UNAVAILABLE,
-                "reason": self._service.engine.unready_reason,
+                "reason": self._service.unready_reason,
             }
         ]
+
+    def example(self) -> InferRequest | None:
+        """A small call that the model answers; None for a LitAPI that declares no tensors, or if every call is large."""
+        if not self._service.described:
+            return None
+        for call in self._api.warmup_calls(self._config.warmup_shapes, 1):
+            if sum(array.size for array in call.inputs.values()) <= EXAMPLE_VALUES:
+                return InferRequest(
+                    model_name=self._service.name, inputs=call.inputs, parameters=call.parameters
+                )
+        return None
+
+    @property
+    def refused_path(self) -> str | None:
+        """LitServe's own route, if it refuses every call because the model takes tensors."""
+        return str(self._api.api_path) if self._service.described else None
 
     def refuse_change(self, verb: str) -> None:
         """Load and unload. Raises UnsupportedError in every case."""

@@ -9,24 +9,38 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi import HTTPException as FastApiError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from atheria_server.core.errors import CallError, TooLargeError
+from atheria_server.core.errors import CallError, FailedError, TooLargeError, UnsupportedError
 from atheria_server.core.infer import InferRequest
 from atheria_server.engine.service import VERSION, ModelService
-from atheria_server.transport import compression
+from atheria_server.transport import compression, docs_page
 from atheria_server.transport import rest_codec as codec
 from atheria_server.transport.errors import http_headers, http_status
 from atheria_server.transport.grpc_service import EXTENSIONS, SERVER_NAME
 from atheria_server.transport.http_stream import FrameSocket, event_stream
 from atheria_server.transport.model_info import PLATFORM, ModelInfo
+from atheria_server.transport.openapi import openapi_document
 
 _LOG = logging.getLogger("atheria.rest")
-METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 CLIENT_CLOSED: Final = 499
+NOT_OFFERED: Final = {
+    "/v2/logging": "settings of the log",
+    "/v2/trace/setting": "settings of traces",
+    "/v2/models/{name}/trace/setting": "settings of traces",
+    "/v2/models/{name}/versions/{version}/trace/setting": "settings of traces",
+    "/v2/systemsharedmemory/{rest:path}": "shared memory; send tensors in the message",
+    "/v2/cudasharedmemory/{rest:path}": "shared memory; send tensors in the message",
+    "/v2/models/{name}/generate": "the generate extension; POST to .../infer",
+    "/v2/models/{name}/generate_stream": "the generate extension; POST to .../infer_stream",
+    "/v2/models/{name}/versions/{version}/generate": "the generate extension; POST to .../infer",
+    "/v2/models/{name}/versions/{version}/generate_stream": "the generate extension; POST to .../infer_stream",
+}
+"""Paths of Triton that are answered with 501 and this sentence."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -38,7 +52,7 @@ class RestRoutes:
         service: ModelService,
         *,
         info: ModelInfo,
-        metrics: Callable[[], bytes],
+        metrics: Callable[[str], tuple[bytes, str]],
         server_version: str,
         max_message_bytes: int,
     ) -> None:
@@ -56,12 +70,16 @@ class RestRoutes:
             "/v2": self._server_metadata,
             "/v2/models/stats": _caught(self._statistics),
             "/metrics": self._metrics_text,
+            "/openapi.json": self._openapi,
+            "/docs": self._docs,
         }
-        post = {
-            "/v2/repository/index": _caught(self._index),
-            "/v2/repository/models/{name}/load": _caught(self._load),
-            "/v2/repository/models/{name}/unload": _caught(self._unload),
-        }
+        post: dict[str, Handler] = {}
+        for repository in ("/v2/repository", "/v2/repository/{repository}"):
+            post[f"{repository}/index"] = _caught(self._index)
+            post[f"{repository}/models/{{name}}/load"] = _caught(self._load)
+            post[f"{repository}/models/{{name}}/unload"] = _caught(self._unload)
+        for path, what in NOT_OFFERED.items():
+            app.router.add_route(path, _not_offered(what), methods=["GET", "POST"])
         for path, handler in get.items():
             app.router.add_route(path, handler, methods=["GET"])
         for path, handler in post.items():
@@ -75,12 +93,14 @@ class RestRoutes:
             app.router.add_route(f"{prefix}/infer_stream", self._named(self._infer_stream), methods=["POST"])
             app.router.add_websocket_route(f"{prefix}/stream", self._socket)
         app.add_exception_handler(HTTPException, _http_error)
+        app.add_exception_handler(Exception, _failure)
+        self._app = app
 
     async def _live(self, _: Request) -> Response:
         return JSONResponse({"live": True})
 
     async def _ready(self, _: Request) -> Response:
-        ready = self._service.engine.ready
+        ready = self._service.ready
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def _server_metadata(self, _: Request) -> Response:
@@ -88,8 +108,31 @@ class RestRoutes:
             {"name": SERVER_NAME, "version": self._server_version, "extensions": list(EXTENSIONS)}
         )
 
-    async def _metrics_text(self, _: Request) -> Response:
-        return Response(self._metrics(), media_type=METRICS_TYPE)
+    async def _metrics_text(self, http: Request) -> Response:
+        text, content_type = self._metrics(http.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type, "vary": "accept"})
+
+    async def _openapi(self, _: Request) -> Response:
+        return JSONResponse(self._document())
+
+    async def _docs(self, http: Request) -> Response:
+        page = docs_page.docs_page(self._document(), str(http.base_url).rstrip("/"))
+        return HTMLResponse(page, headers={"content-security-policy": docs_page.POLICY})
+
+    def _document(self) -> dict[str, Any]:
+        service = self._service
+        example = self._info.example()
+        litserve = self._app.openapi()
+        hidden = self._info.refused_path
+        paths = {path: calls for path, calls in litserve["paths"].items() if path != hidden}
+        return openapi_document(
+            model=service.name,
+            model_version=VERSION,
+            server_version=self._server_version,
+            metadata=service.metadata,
+            example=codec.request_document(example) if example else None,
+            litserve={**litserve, "paths": paths},
+        )
 
     def _named(self, handler: Handler) -> Handler:
         """Check the model's name first."""
@@ -108,7 +151,9 @@ class RestRoutes:
 
     async def _index(self, http: Request) -> Response:
         body = await self._body(http)
-        return JSONResponse(self._info.index("", only_ready=codec.read_only_ready(body)))
+        return JSONResponse(
+            self._info.index(http.path_params.get("repository", ""), only_ready=codec.read_only_ready(body))
+        )
 
     async def _load(self, _: Request) -> Response:
         self._info.refuse_change("load")
@@ -134,7 +179,7 @@ class RestRoutes:
         )
 
     async def _model_ready(self, _: Request) -> Response:
-        ready = self._service.engine.ready
+        ready = self._service.ready
         return JSONResponse({"name": self._service.name, "ready": ready}, 200 if ready else 503)
 
     async def _infer(self, http: Request) -> Response:
@@ -214,6 +259,18 @@ def _caught(handler: Handler) -> Handler:
     return caught
 
 
+async def _failure(_: Request, error: Exception) -> Response:
+    """A mistake of this server; uvicorn logs it."""
+    return error_response(FailedError(f"the server failed with {type(error).__name__}; see its log"))
+
+
+def _not_offered(what: str) -> Handler:
+    async def refuse(_: Request) -> Response:
+        raise UnsupportedError(f"this server does not offer {what}")
+
+    return _caught(refuse)
+
+
 def _name_and_version(http: Request) -> tuple[str, str]:
     return http.path_params.get("name", ""), http.path_params.get("version", "")
 
@@ -244,9 +301,10 @@ async def _disconnected(http: Request) -> None:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Unknown paths and methods, in the protocol's form."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    text = str(error.detail) if isinstance(error, HTTPException) else "internal error"
-    if not request.url.path.startswith("/v2"):
-        return JSONResponse({"detail": text}, status)
-    return JSONResponse({"error": f"{text}: {request.method} {request.url.path}"}, status)
+    """Unknown paths and methods, in the protocol's form; what LitServe or the user's LitAPI raised, in FastAPI's."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if isinstance(error, FastApiError):
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    found = {"error": f"{error.detail}: {request.method} {request.url.path}; GET /docs lists the calls"}
+    return JSONResponse(found, error.status_code, error.headers)

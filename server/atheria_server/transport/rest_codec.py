@@ -10,46 +10,45 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from atheria_server.core import tensors
 from atheria_server.core.errors import FailedError, InvalidCallError
 from atheria_server.core.infer import Array, InferAnswer, InferRequest, Scalar
-from atheria_server.core.tensors import BYTES, TensorError
+from atheria_server.core.tensor_parameters import refuse_unsupported
+from atheria_server.core.tensors import TensorError
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 BINARY_SIZE: Final = "binary_data_size"
 BINARY: Final = "binary_data"
 BINARY_ALL: Final = "binary_data_output"
+MAX_DIGITS: Final = 18
 
 
 def read_request(
     model_name: str, model_version: str, body: bytes, header_length: str | None
 ) -> tuple[InferRequest, frozenset[str] | None]:
-    """The request, and which outputs are wanted as binary (None = all). Raises InvalidCallError."""
+    """The request, and which outputs are wanted as binary (None = all).
+
+    Raises InvalidCallError, or UnsupportedError for a tensor in shared memory and for classification.
+    """
     document, raw = _split(body, header_length)
     outputs = _objects(document, "outputs")
-    parameters = _parameters("parameters", document.get("parameters"))
+    parameters = _parameters("the request", document.get("parameters"))
+    everything = _flag("the request", parameters, BINARY_ALL, False)
+    wanted = _wanted(outputs, everything)
     try:
         request = InferRequest(
             model_name=model_name,
             model_version=model_version,
-            request_id=str(document.get("id", "")),
+            request_id=_text(document, "id", "the request") if document.get("id") is not None else "",
             inputs=_read_inputs(_objects(document, "inputs"), raw),
             parameters=parameters,
-            outputs=tuple(_text(output, "name", "an output") for output in outputs),
+            outputs=tuple(output["name"] for output in outputs),
         )
     except TensorError as error:
         raise InvalidCallError(str(error)) from error
-    everything = bool(parameters.get(BINARY_ALL, False))
     if not outputs:
         return request, None if everything else frozenset()
-    wanted = {
-        str(output["name"])
-        for output in outputs
-        if _parameters("outputs.parameters", output.get("parameters")).get(BINARY, everything)
-    }
-    return request, frozenset(wanted)
+    return request, wanted
 
 
 def write_answer(
@@ -78,7 +77,7 @@ def answer_document(
             raw.append(tensors.to_bytes(array))
             output["parameters"] = {BINARY_SIZE: len(raw[-1])}
         else:
-            output["data"] = _values(array)
+            output["data"] = tensors.to_values(array)
         outputs.append(output)
     document: dict[str, Any] = {
         "model_name": request.model_name,
@@ -90,6 +89,23 @@ def answer_document(
     if answer.parameters:
         document["parameters"] = dict(answer.parameters)
     return document, raw
+
+
+def request_document(request: InferRequest) -> dict[str, Any]:
+    """The body that asks for the same, without binary tensors."""
+    inputs = [
+        {
+            "name": name,
+            "datatype": tensors.datatype_of(a),
+            "shape": list(a.shape),
+            "data": tensors.to_values(a),
+        }
+        for name, a in request.inputs.items()
+    ]
+    document: dict[str, Any] = {"inputs": inputs}
+    if request.parameters:
+        document["parameters"] = dict(request.parameters)
+    return document
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
@@ -110,10 +126,15 @@ def read_only_ready(body: bytes) -> bool:
     return ready
 
 
+def whole_number(text: str) -> int | None:
+    """Of a header; None if it is not one, or longer than any that we mean (`int` raises for thousands of digits)."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
+
+
 def _split(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
     length = len(body)
     if header_length is not None:
-        length = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
+        length = whole_number(header_length) or 0
         if not 0 < length <= len(body):
             raise InvalidCallError(
                 f"header {HEADER_LENGTH} is {header_length!r}; expected a number from 1 to the body's {len(body)} bytes"
@@ -138,7 +159,9 @@ def _read_inputs(inputs: Sequence[Mapping[str, Any]], raw: memoryview) -> dict[s
         shape = _shape(name, tensor.get("shape"))
         if name in arrays:
             raise InvalidCallError(f"input {name!r} is given twice; give each input once")
-        size = _parameters(f"input {name!r}", tensor.get("parameters")).get(BINARY_SIZE)
+        parameters = _parameters(f"input {name!r}", tensor.get("parameters"))
+        refuse_unsupported(f"input {name!r}", parameters)
+        size = parameters.get(BINARY_SIZE)
         if size is None:
             arrays[name] = tensors.from_values(name, datatype, shape, _flat(name, tensor.get("data")))
             continue
@@ -146,6 +169,8 @@ def _read_inputs(inputs: Sequence[Mapping[str, Any]], raw: memoryview) -> dict[s
             raise InvalidCallError(
                 f"input {name!r} has {BINARY_SIZE} {size!r}, but {len(raw) - at} bytes of the body are left"
             )
+        if tensor.get("data") is not None:
+            raise InvalidCallError(f"input {name!r} has data and {BINARY_SIZE}; give one of them")
         arrays[name] = tensors.from_bytes(name, datatype, shape, raw[at : at + size])
         at += size
     if at != len(raw):
@@ -153,6 +178,19 @@ def _read_inputs(inputs: Sequence[Mapping[str, Any]], raw: memoryview) -> dict[s
             f"{len(raw) - at} bytes follow the last tensor; give each input its {BINARY_SIZE}"
         )
     return arrays
+
+
+def _wanted(outputs: Sequence[Mapping[str, Any]], everything: bool) -> frozenset[str]:
+    """Names of the outputs that are to be binary."""
+    wanted = set()
+    for output in outputs:
+        name = _text(output, "name", "an output")
+        owner = f"output {name!r}"
+        parameters = _parameters(owner, output.get("parameters"))
+        refuse_unsupported(owner, parameters)
+        if _flag(owner, parameters, BINARY, everything):
+            wanted.add(name)
+    return frozenset(wanted)
 
 
 def _flat(name: str, data: Any) -> list[Any]:
@@ -168,13 +206,6 @@ def _flat(name: str, data: Any) -> list[Any]:
     return flat
 
 
-def _values(array: Array) -> list[Any]:
-    if tensors.datatype_of(array) == BYTES:
-        return [value.decode(errors="replace") for value in array.ravel()]
-    values: list[Any] = np.ravel(array).tolist()
-    return values
-
-
 def _shape(name: str, shape: Any) -> list[int]:
     if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) for n in shape):
         raise InvalidCallError(f"input {name!r} has shape {shape!r}; expected a list of whole numbers")
@@ -182,7 +213,9 @@ def _shape(name: str, shape: Any) -> list[int]:
 
 
 def _objects(document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    value = document.get(key, [])
+    value = document.get(key)
+    if value is None:
+        return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InvalidCallError(f"{key} is not a list of objects")
     return value
@@ -201,5 +234,12 @@ def _parameters(owner: str, value: Any) -> dict[str, Scalar]:
     if not isinstance(value, dict) or not all(
         isinstance(v, str | int | float | bool) for v in value.values()
     ):
-        raise InvalidCallError(f"{owner}: parameters must be an object of texts, numbers and booleans")
+        raise InvalidCallError(f"parameters of {owner} must be an object of texts, numbers and booleans")
+    return value
+
+
+def _flag(owner: str, parameters: Mapping[str, Scalar], key: str, otherwise: bool) -> bool:
+    value = parameters.get(key, otherwise)
+    if not isinstance(value, bool):
+        raise InvalidCallError(f"parameter {key} of {owner} is {value!r}; expected true or false")
     return value

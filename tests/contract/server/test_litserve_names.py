@@ -31,6 +31,12 @@ def test_answers_go_through_the_response_buffer() -> None:
     )
 
 
+def test_every_route_of_a_litapi_depends_on_its_check_which_remembers_the_request() -> None:
+    for register in ("_register_api_endpoints", "_register_spec_endpoints"):
+        source = inspect.getsource(getattr(litserve.LitServer, register))
+        assert "dependencies=[Depends(self.setup_auth(lit_api))]" in source
+
+
 def test_health_reads_the_status_of_the_workers() -> None:
     source = inspect.getsource(litserve.LitServer._register_internal_endpoints)
     assert "workers_setup_status.values()" in source
@@ -44,3 +50,32 @@ def test_the_hooks_and_properties_that_the_worker_calls_exist() -> None:
     assert (api.max_batch_size, api.stream, api.api_path) == (2, False, "/predict")
     assert callable(api.format_encoded_response)
     assert isinstance(litserve.LitAPI.device, property)
+
+
+def test_what_a_users_litserver_holds_is_where_the_server_looks_for_it() -> None:
+    api = litserve.LitAPI()
+    server = litserve.LitServer(api, accelerator="cpu")
+    assert server._callback_runner._callbacks == []
+    assert server._logger_connector._loggers == []
+    assert list(server.litapi_connector) == [api]
+    assert server.devices == ["cpu"]
+    assert (server.use_zmq, server.restart_workers, server.workers_per_device) == (False, False, 1)
+    assert (server.enable_shutdown_api, server.max_payload_size) == (False, None)
+    assert (server.timeout, api.request_timeout) == (30, 30)
+    assert server.setup_auth(api) is litserve_server.no_auth
+    added = {type(route).__name__ for route in server.app.routes if route.endpoint.__module__ == __name__}
+    assert not added
+
+
+def test_a_litapi_keeps_its_loop_and_a_spec_its_endpoints_where_the_server_looks_for_them() -> None:
+    spec = litserve.OpenAIEmbeddingSpec()
+    api = litserve.LitAPI(spec=spec)
+    assert (api._loop, api.mcp) == ("auto", None)
+    api.pre_setup()
+    assert [path for path, _, _ in spec._endpoints] == ["/v1/embeddings"] * 2
+    assert isinstance(spec.__dict__["request_queue"], type(None))
+
+
+def test_a_streaming_handler_puts_in_the_task_of_its_request() -> None:
+    source = inspect.getsource(litserve_server.StreamingRequestHandler.handle_request)
+    assert "await self._submit_request(payload)" in source

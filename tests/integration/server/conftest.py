@@ -25,6 +25,7 @@ def _load(name: str, file: str) -> ModuleType:
 
 
 harness: Any = _load("server_harness", "harness.py")
+_load("client_environments", "client_environments.py")
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,12 @@ def qca_server() -> Iterator[Any]:
     with harness.Server(
         "builtin://qca", "--set", "law=kerr", "--warmup-shape", "16,16,16", name="qca"
     ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mirror_server() -> Iterator[Any]:
+    with harness.Server("python://mirror_api:MirrorLitAPI") as server:
         yield server
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from server_harness import Server, eventually, tensor
 from tritonclient.utils import InferenceServerException
 from websockets.exceptions import InvalidStatus
@@ -78,6 +80,14 @@ def test_without_a_known_key_every_call_is_refused_with_what_to_send(locked: Any
             with pytest.raises(InferenceServerException, match="authorization: Bearer KEY") as refused:
                 ask()
             assert refused.value.status() == "StatusCode.UNAUTHENTICATED"
+    ask_what = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    with locked.stub() as stub:
+        shown = reflection_pb2_grpc.ServerReflectionStub(stub.channel).ServerReflectionInfo(
+            ask_what, timeout=SECONDS, metadata=tuple(headers.items())
+        )
+        with pytest.raises(grpc.RpcError) as unseen:
+            next(shown)
+    assert unseen.value.code() == grpc.StatusCode.UNAUTHENTICATED
     answer = requests.post(f"{locked.http}/v2/models/m/infer", json={}, headers=headers, timeout=SECONDS)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     with pytest.raises(InvalidStatus) as closed:
@@ -87,11 +97,11 @@ def test_without_a_known_key_every_call_is_refused_with_what_to_send(locked: Any
             open_timeout=SECONDS,
         ).__enter__()
     assert closed.value.response.status_code == 401
-    assert locked.metric("atheria_rejected_requests_total") == before + 5
+    assert locked.metric("atheria_rejected_requests_total") == before + 6
 
 
 def test_health_and_metrics_need_no_key(locked: Any) -> None:
-    for path in ("/v2/health/live", "/v2/health/ready", "/health", "/metrics"):
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/m/ready", "/health", "/metrics"):
         assert requests.get(locked.http + path, timeout=SECONDS).status_code == 200, path
     with triton.InferenceServerClient(locked.grpc) as client, locked.stub() as stub:
         assert client.is_server_ready()

@@ -80,7 +80,9 @@ def test_another_name_is_not_found_and_the_served_one_is_told(
 
 
 def test_what_is_not_offered_is_refused_with_a_sentence(client: triton.InferenceServerClient) -> None:
-    with pytest.raises(InferenceServerException, match="is not offered; there are ModelMetadata") as refused:
+    with pytest.raises(
+        InferenceServerException, match="TraceSetting is not offered; there are ServerLive"
+    ) as refused:
         client.get_trace_settings()
     assert refused.value.status() == "StatusCode.UNIMPLEMENTED"
 

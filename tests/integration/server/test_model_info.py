@@ -29,9 +29,11 @@ def test_the_configuration_is_the_one_that_the_server_runs_with(
     config = client.get_model_config("m").config
     assert (config.name, config.platform, config.max_batch_size) == ("m", "litserve", 8)
     assert config.dynamic_batching.max_queue_delay_microseconds == 10_000_000
+    assert config.dynamic_batching.priority_levels >= config.dynamic_batching.default_priority_level > 1
+    assert [group.count for group in config.instance_group] == [1]
     assert [(t.name, t.data_type, list(t.dims)) for t in config.input] == [("x", 11, [-1])]
     outputs = [(t.name, t.data_type, list(t.dims)) for t in config.output]
-    assert outputs == [("y", 11, [-1]), ("rows", 11, []), ("pid", 9, [])]
+    assert outputs == [("y", 11, [-1]), ("rows", 11, []), ("pid", 9, []), ("serial", 9, [])]
     assert config.model_transaction_policy.decoupled
     assert config.parameters["max_queue_depth"].string_value == "16"
 

@@ -45,7 +45,7 @@ def test_health_tells_live_and_ready(gate_server: Any) -> None:
 def test_metadata_is_that_of_grpc(gate_server: Any) -> None:
     metadata = requests.get(f"{gate_server.http}/v2/models/m", timeout=SECONDS).json()
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}]
-    assert [o["name"] for o in metadata["outputs"]] == ["y", "rows", "pid"]
+    assert [o["name"] for o in metadata["outputs"]] == ["y", "rows", "pid", "serial"]
     assert requests.get(f"{gate_server.http}/v2", timeout=SECONDS).json()["name"] == "atheria"
 
 
@@ -114,7 +114,13 @@ WRONG: list[tuple[str, Any, dict[str, str], int, str]] = [
     ("texts for numbers", {"inputs": [GOOD | {"data": ["a", "b"]}]}, {}, 400, "not FP32"),
     ("no data", {"inputs": [GOOD]}, {}, 400, "no data"),
     ("a shape of texts", {"inputs": [GOOD | {"shape": ["1"], "data": [1.0]}]}, {}, 400, "shape"),
-    ("an unknown output", {"inputs": [x_input()], "outputs": [{"name": "z"}]}, {}, 400, "y, rows, pid"),
+    (
+        "an unknown output",
+        {"inputs": [x_input()], "outputs": [{"name": "z"}]},
+        {},
+        400,
+        "y, rows, pid, serial",
+    ),
     ("a nested parameter", {"inputs": [x_input()], "parameters": {"tag": {}}}, {}, 400, "parameters"),
     ("a header beyond the body", b"{}", {HEADER: "3"}, 400, HEADER),
     ("a header that is no number", b"{}", {HEADER: "x"}, 400, HEADER),
@@ -188,3 +194,90 @@ def test_an_output_that_json_cannot_carry_is_refused_with_what_to_do(gate_server
     answer = post(gate_server, huge)
     assert answer.status_code == 500
     assert "binary_data" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/nothing", 404),
+        ("POST", "/v2/models/m/nothing", 404),
+        ("GET", "/nothing", 404),
+        ("PUT", "/v2/health/live", 405),
+        ("GET", "/v2/models/m/infer", 405),
+        ("DELETE", "/v2/models/m", 405),
+        ("POST", "/health", 405),
+    ],
+)
+def test_what_has_no_route_is_a_json_error_that_names_the_call(
+    gate_server: Any, method: str, path: str, status: int
+) -> None:
+    answer = requests.request(method, gate_server.http + path, timeout=SECONDS)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert f"{method} {path}" in answer.json()["error"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2", "/v2/health/ready", "/v2/models/m", "/v2/models/m/config", "/metrics"]
+)
+def test_head_has_the_headers_of_get_and_no_body(gate_server: Any, path: str) -> None:
+    answer = requests.head(gate_server.http + path, timeout=SECONDS)
+    assert answer.status_code == 200
+    assert int(answer.headers["content-length"]) > 0
+    assert answer.content == b""
+
+
+def test_the_version_may_be_named_in_every_path(gate_server: Any) -> None:
+    prefix = f"{gate_server.http}/v2/models/m/versions/1"
+    for path in ("", "/ready", "/config", "/stats"):
+        assert requests.get(prefix + path, timeout=SECONDS).status_code == 200, path
+    assert requests.post(f"{prefix}/infer", json={"inputs": [x_input()]}, timeout=SECONDS).status_code == 200
+    other = requests.post(
+        f"{gate_server.http}/v2/models/m/versions/2/infer", json={"inputs": [x_input()]}, timeout=SECONDS
+    )
+    assert other.status_code == 404
+    assert "no version '2'" in other.json()["error"]
+
+
+def test_nulls_are_as_absent_and_other_wrong_fields_are_named(gate_server: Any) -> None:
+    empty = {"id": None, "parameters": None, "outputs": None}
+    answer = post(gate_server, {"inputs": [x_input() | {"parameters": None}], **empty})
+    assert answer.status_code == 200, answer.text
+    assert "id" not in answer.json()
+    for wrong, words in (
+        ({"id": 5}, "id 5"),
+        ({"parameters": {"binary_data_output": 1}}, "binary_data_output"),
+        ({"outputs": [{"name": "y", "parameters": {"binary_data": "yes"}}]}, "output 'y'"),
+        ({"inputs": [x_input() | {"parameters": {"binary_data_size": 0}}]}, "data and binary_data_size"),
+    ):
+        refused = post(gate_server, {"inputs": [x_input()], **wrong})
+        assert refused.status_code == 400, refused.text
+        assert words in refused.json()["error"]
+
+
+def test_a_named_repository_is_unknown_and_its_models_cannot_be_changed(gate_server: Any) -> None:
+    index = requests.post(f"{gate_server.http}/v2/repository/mine/index", timeout=SECONDS)
+    assert index.status_code == 404
+    assert "no repository 'mine'" in index.json()["error"]
+    change = requests.post(f"{gate_server.http}/v2/repository/mine/models/m/unload", timeout=SECONDS)
+    assert change.status_code == 501
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/logging",
+        "/v2/trace/setting",
+        "/v2/models/m/trace/setting",
+        "/v2/systemsharedmemory/status",
+        "/v2/cudasharedmemory/region/a/register",
+        "/v2/models/m/generate",
+        "/v2/models/m/versions/1/generate_stream",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_tritons_other_calls_are_501_with_a_sentence(gate_server: Any, method: str, path: str) -> None:
+    answer = requests.request(method, gate_server.http + path, timeout=SECONDS)
+    assert answer.status_code == 501
+    assert answer.json()["error"].startswith("this server does not offer ")

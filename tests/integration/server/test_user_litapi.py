@@ -44,7 +44,7 @@ def test_the_same_api_answers_tensors_over_grpc(simple: Any) -> None:
 
 def test_an_http_exception_of_the_model_is_the_callers_mistake_everywhere(simple: Any) -> None:
     refused = predict(simple, {"input": -1.0})
-    assert refused.status_code == 400
+    assert refused.status_code == 422
     assert refused.json() == {"detail": "input must not be negative"}
     with triton.InferenceServerClient(simple.grpc) as client:
         with pytest.raises(InferenceServerException, match="must not be negative") as failed:

@@ -1,7 +1,8 @@
 """A described model whose computation waits until the test lets it go: no sleeps, no luck.
 
 A call with the parameter `gate` (path of a FIFO) holds the worker until somebody has opened the FIFO for writing and
-closed it again. Output `rows` tells how many rows were computed together.
+closed it again. Output `rows` tells how many rows were computed together, `serial` which computation it was. An input of
+-999 kills the worker. The server's parameter `fits` is how many rows its pretended memory holds.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ ALLOWED = ("gate", "crash", "fail", "count", "tag")
 
 
 class GateApi(litserve.LitAPI):
-    """`x` FP32 [B, N] in; `y` = 2x, `rows` FP32 [B] and `pid` INT64 [B] out."""
+    """`x` FP32 [B, N] in; `y` = 2x, `rows` FP32 [B], `pid` INT64 [B] and `serial` INT64 [B] out."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__()
         self.parameters = dict(parameters)
+        self.serial = 0
 
     def setup(self, device: str) -> None:
         if "die_in_setup" in self.parameters:
@@ -50,6 +52,7 @@ class GateApi(litserve.LitAPI):
                 TensorSpec(name="y", datatype="FP32", shape=(-1, -1)),
                 TensorSpec(name="rows", datatype="FP32", shape=(-1,)),
                 TensorSpec(name="pid", datatype="INT64", shape=(-1,)),
+                TensorSpec(name="serial", datatype="INT64", shape=(-1,)),
             ),
         )
 
@@ -69,10 +72,14 @@ class GateApi(litserve.LitAPI):
 
     def predict(self, batch: Batch) -> dict[str, Any]:
         _act(batch)
+        if batch.rows > int(self.parameters.get("fits", batch.rows)):
+            raise MemoryError
+        self.serial += 1
         return {
             "y": 2 * batch.inputs["x"],
             "rows": np.full(batch.rows, batch.rows, np.float32),
             "pid": np.full(batch.rows, os.getpid(), np.int64),
+            "serial": np.full(batch.rows, self.serial, np.int64),
         }
 
     def stream_frames(self, batch: Batch) -> Iterator[Frame]:
@@ -84,7 +91,7 @@ class GateApi(litserve.LitAPI):
 def _act(batch: Batch) -> None:
     if gate := batch.parameters.get("gate"):
         Path(str(gate)).read_bytes()
-    if batch.parameters.get("crash"):
+    if batch.parameters.get("crash") or (batch.inputs["x"] == -999).any():
         os.kill(os.getpid(), signal.SIGKILL)
     if reason := batch.parameters.get("fail"):
         raise RuntimeError(reason)

@@ -34,7 +34,7 @@ def test_every_part_of_the_spec_arrives(body: Bodies) -> None:
             model={"source": "python://a.b:C", "parameters": {"x": 1, "y": "z", "w": True}, "digest": ""},
             hardware={"profile": "nvidia-l4", "count": 2},
             batching={"maxBatchSize": 3, "maxLatency": "1s"},
-            concurrency={"maxQueueDepth": 9},
+            concurrency={"maxQueueDepth": 9, "workersPerReplica": 2},
             scaling={"class": "external", "minReplicas": 1, "maxReplicas": 4, "target": 2},
             warmup={"shapes": [[16, 8, 8]]},
             podTemplate={"spec": {"nodeSelector": {"a": "b"}}},
@@ -43,6 +43,7 @@ def test_every_part_of_the_spec_arrives(body: Bodies) -> None:
     )
     assert isinstance(found, ModelIntent)
     assert found.serving.parameters == {"x": 1, "y": "z", "w": True}
+    assert (found.serving.workers, found.serving.idempotent) == (2, False)
     assert (found.serving.max_queue_depth, found.serving.warmup_shapes) == (9, ((16, 8, 8),))
     assert (found.profile, found.device_count, found.requested_replicas) == ("nvidia-l4", 2, 3)
     assert found.scaling.is_external

@@ -29,7 +29,9 @@ def call(call_id: int, **fields: object) -> QueuedCall:
 
 CALLS = st.lists(
     st.builds(
-        lambda bucket, rows, age, deadline, streaming: {
+        lambda bucket, rows, age, deadline, streaming, priority, caller: {
+            "priority": priority,
+            "caller": caller,
             "bucket": bucket,
             "rows": rows,
             "arrived_at": age,
@@ -41,9 +43,15 @@ CALLS = st.lists(
         st.floats(0, 1),
         st.none() | st.floats(0, 2),
         st.booleans(),
+        st.integers(1, 9),
+        st.sampled_from(("", "x", "y")),
     ),
     max_size=30,
-).map(lambda rows: [call(i, **fields) for i, fields in enumerate(rows)])
+).map(
+    lambda rows: [
+        call(i, **fields) for i, fields in enumerate(sorted(rows, key=lambda row: row["arrived_at"]))
+    ]
+)
 CAPACITIES = st.builds(
     Capacity, idle_workers=st.integers(0, 3), ahead_slots=st.integers(0, 3), stream_slots=st.integers(0, 3)
 )
@@ -56,7 +64,7 @@ def test_every_decision_keeps_the_rules(calls: list[QueuedCall], capacity: Capac
     batched = [c for batch in decision.batches for c in batch]
     touched = [*batched, *decision.streams, *decision.expired]
     assert len({c.call_id for c in touched}) == len(touched)
-    assert len(queue) == len(calls)
+    assert len(queue) == len(calls) - len(touched)
     assert len(decision.batches) <= capacity.idle_workers + capacity.ahead_slots
     assert len(decision.streams) <= capacity.stream_slots
     for batch in decision.batches:
@@ -66,11 +74,14 @@ def test_every_decision_keeps_the_rules(calls: list[QueuedCall], capacity: Capac
     assert not any(c.streaming for c in batched)
     assert all(c.streaming for c in decision.streams)
     assert {c.call_id for c in decision.expired} == {c.call_id for c in calls if c.expired(now)}
-    for batch in decision.batches[capacity.idle_workers :]:
-        bucket = [c for c in calls if c.bucket == batch[0].bucket and not c.streaming and not c.expired(now)]
-        oldest = min(c.arrived_at for c in bucket)
-        full = sum(c.rows for c in bucket) >= POLICY.max_batch_size
-        assert full or now >= oldest + POLICY.max_latency_seconds
+    left = [c for c in calls if not c.streaming and not c.expired(now)]
+    for index, batch in enumerate(decision.batches):
+        bucket = [c for c in left if c.bucket == batch[0].bucket]
+        if index >= capacity.idle_workers:
+            full = sum(c.rows for c in bucket) >= POLICY.max_batch_size
+            # The oldest is the one that was added first: in service arrivals only grow.
+            assert full or now >= bucket[0].arrived_at + POLICY.max_latency_seconds
+        left = [c for c in left if c not in batch]
 
 
 @given(CALLS, st.floats(0, 2))
@@ -105,7 +116,7 @@ def test_a_full_batch_is_sent_ahead_without_waiting() -> None:
 
 def test_the_oldest_bucket_goes_first() -> None:
     old, young = call(2, bucket="b", arrived_at=1.0), call(1, arrived_at=2.0)
-    assert decide(queue_of(young, old), POLICY, 3.0, IDLE).batches[0] == (old,)
+    assert decide(queue_of(old, young), POLICY, 3.0, IDLE).batches[0] == (old,)
 
 
 def test_a_call_larger_than_a_batch_is_computed_alone() -> None:
@@ -120,9 +131,15 @@ def test_an_expired_call_is_dropped_and_a_later_deadline_is_the_next_look() -> N
     assert decision.wake_at == 5.0
 
 
+def test_a_batch_holds_no_more_rows_than_the_device_was_found_to_hold() -> None:
+    capacity = Capacity(idle_workers=1, ahead_slots=0, stream_slots=0, rows_that_fit={"a": 2})
+    calls = [call(i) for i in range(4)]
+    assert decide(queue_of(*calls), POLICY, 0.0, capacity).batches == (tuple(calls[:2]),)
+
+
 def test_streams_start_in_their_order_and_never_beyond_the_slots() -> None:
-    streams = [call(i, streaming=True, bucket=i, arrived_at=float(-i)) for i in range(3)]
+    streams = [call(i, streaming=True, bucket=i, arrived_at=float(i)) for i in range(3)]
     capacity = Capacity(idle_workers=1, ahead_slots=1, stream_slots=2)
     decision = decide(queue_of(*streams), POLICY, 0.0, capacity)
-    assert decision.streams == (streams[2], streams[1])
+    assert decision.streams == (streams[0], streams[1])
     assert decision.batches == ()

@@ -30,9 +30,3 @@ def test_a_call_that_did_not_end_well_is_a_failure_with_its_time() -> None:
     statistics.call_ended(ok=False, seconds=2.0)
     assert statistics.success == Total(count=1, nanoseconds=10**9)
     assert statistics.fail == Total(count=1, nanoseconds=2 * 10**9)
-
-
-def test_every_wait_in_the_queue_is_added() -> None:
-    statistics = Statistics()
-    statistics.left_queue([0.25, 0.5])
-    assert statistics.queue == Total(count=2, nanoseconds=750_000_000)

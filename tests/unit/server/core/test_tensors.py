@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from atheria_server.core.tensors import (
+    BF16,
     BYTES,
     DTYPES,
     TensorError,
+    bfloat16_of,
     datatype_of,
+    float32_of,
     from_bytes,
     from_values,
     to_array,
     to_bytes,
+    to_values,
 )
 
 ARRAYS = st.sampled_from(sorted(DTYPES)).flatmap(
@@ -89,3 +93,25 @@ def test_values_beyond_the_datatype_are_refused(datatype: str, values: list[obje
 def test_a_type_that_the_protocol_lacks_is_refused() -> None:
     with pytest.raises(TensorError, match="complex64"):
         datatype_of(np.zeros(1, np.complex64))
+
+
+def test_bfloat16_is_rounded_as_ml_dtypes_does_and_widened_exactly() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    edges = [0.0, -0.0, 1.0, 1.00390625, 1.01171875, 3.3895314e38, 3.4e38, 1e-40, np.inf, -np.inf, np.nan]
+    values = np.array(edges, np.float32)
+    theirs = values.astype(ml_dtypes.bfloat16)
+    mine = bfloat16_of(values)
+    assert mine.tobytes() == theirs.tobytes()
+    np.testing.assert_array_equal(float32_of(mine), theirs.astype(np.float32))
+    assert to_array(theirs).dtype == BF16
+    assert datatype_of(theirs) == "BF16"
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (2, 2)])
+@pytest.mark.parametrize("datatype", [*DTYPES, BYTES])
+def test_scalars_and_empty_tensors_go_through_every_datatype(datatype: str, shape: tuple[int, ...]) -> None:
+    count = int(np.prod(shape))
+    array = from_values("x", datatype, shape, [b"1"] * count if datatype == BYTES else [1] * count)
+    back = from_bytes("x", datatype, shape, to_bytes(to_array(array)))
+    assert (datatype_of(back), back.shape, back.tolist()) == (datatype, shape, array.tolist())
+    assert to_values(back) == (["1"] if datatype == BYTES else [1]) * count

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atheria_server.engine.calls import described_call, json_call, plain_call
+from atheria_server.engine.calls import body_call, described_call, plain_call
 from atheria_server.models.contract import ValidCall
 
 
@@ -40,5 +40,12 @@ def test_plain_calls_are_stacked_so_their_whole_shape_counts() -> None:
     one = plain_call({"x": np.zeros((1, 2))}, {}, (), streaming=False)
     two = plain_call({"x": np.zeros((2, 2))}, {}, (), streaming=False)
     assert one.bucket != two.bucket
-    assert one.bucket != json_call({}, streaming=False).bucket
+    assert one.bucket != body_call("/predict", (), streaming=False).bucket
     assert two.size_bytes == 32
+
+
+def test_bodies_of_one_route_share_a_bucket_and_count_all_their_bytes() -> None:
+    call = body_call("/predict", (b"[1]", b"x" * 1000), streaming=False)
+    assert call.size_bytes == 1003
+    assert call.bucket == body_call("/predict", (b"",), streaming=False).bucket
+    assert call.bucket != body_call("/other", (b"",), streaming=False).bucket

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from atheria_server.engine.resources import processor_count, thread_environment
+from atheria_server.engine.resources import processor_count, thread_environment, visible_devices
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,13 @@ def test_no_cgroup_means_all_processors(tmp_path: Path) -> None:
 def test_a_person_who_sets_the_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    environment = thread_environment()
+    environment = thread_environment(3)
     assert environment["OMP_NUM_THREADS"] == "7"
-    assert environment["MKL_NUM_THREADS"] == str(processor_count())
+    assert environment["MKL_NUM_THREADS"] == "3"
+
+
+def test_each_gpu_of_the_container_is_a_device(tmp_path: Path) -> None:
+    assert visible_devices(tmp_path) == ["cpu"]
+    for name in ("nvidia0", "nvidia3", "nvidia-uvm", "nvidiactl"):
+        (tmp_path / name).touch()
+    assert visible_devices(tmp_path) == ["cuda:0", "cuda:1"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from atheria_server.engine import memory
+from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.engine.worker import FRAMES_AHEAD, Worker
 from atheria_server.models.contract import Batch, Frame
 
@@ -20,9 +21,14 @@ class Counter:
 
     def __init__(self) -> None:
         self.closed = threading.Event()
+        self.fits = 100
+        self.rows: list[int] = []
 
     def predict(self, batch: Batch) -> dict[str, Any]:
         x = batch.inputs["x"]
+        self.rows.append(batch.rows)
+        if batch.rows > self.fits:
+            raise MemoryError
         return {"y": x + 1, "z": np.zeros(1) if "short" in batch.parameters else x}
 
     def stream_frames(self, batch: Batch) -> Iterator[Frame]:
@@ -40,6 +46,8 @@ class Front:
     def __init__(self, sock: socket.socket, worker: threading.Thread) -> None:
         self.sock = sock
         self.worker = worker
+        self.pool = BufferPool()
+        self.views = BufferViews()
 
     def send(self, kind: int, work_id: int, wanted: list[str] | None = None, **parameters: Any) -> None:
         writer = memory.BodyWriter()
@@ -48,13 +56,12 @@ class Front:
             "parameters": parameters,
             "rows": 3,
         }
-        writer.send(self.sock, kind, work_id, {"entries": [entry], "wanted": wanted})
-        writer.close()
+        writer.seal(self.pool, kind, work_id, {"entries": [entry], "wanted": wanted}).post(self.sock)
 
     def take(self) -> memory.Message:
         if self.worker.ident is None:
             self.worker.start()
-        message = memory.receive(self.sock)
+        message = memory.receive(self.sock, self.views)
         assert message is not None
         return message
 
@@ -68,7 +75,8 @@ def model() -> Counter:
 def front(model: Counter) -> Iterator[Front]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(30)
-    thread = threading.Thread(target=Worker(model, theirs, described=True).run)
+    worker = Worker(model, theirs, BufferViews(), BufferPool(), described=True)
+    thread = threading.Thread(target=worker.run)
     yield Front(ours, thread)
     ours.close()
     thread.join(30)
@@ -91,6 +99,38 @@ def test_an_output_without_one_entry_a_row_is_a_failure_that_names_it(front: Fro
     code, text = front.take().body["error"]
     assert code == "INTERNAL"
     assert "'z' has shape [1]" in text
+
+
+def test_a_batch_that_memory_does_not_hold_is_computed_in_halves_and_the_size_is_learned(
+    front: Front, model: Counter
+) -> None:
+    model.fits = 1
+    front.send(memory.RUN, 1)
+    message = front.take()
+    assert message.arrays(message.body["outputs"])["y"].tolist() == [[1, 1], [2, 2], [2, 2]]
+    assert message.body["rows_that_fit"] == 1
+    assert model.rows == [3, 2, 1, 1, 1]
+
+
+def test_a_row_that_memory_does_not_hold_is_a_failure_and_the_worker_lives(
+    front: Front, model: Counter
+) -> None:
+    model.fits = 0
+    front.send(memory.RUN, 1)
+    assert front.take().body["error"][0] == "INTERNAL"
+    model.fits = 100
+    front.send(memory.RUN, 2)
+    assert front.take().body["rows_that_fit"] is None
+
+
+def test_an_answers_buffer_is_used_again_once_the_front_has_read_it(front: Front) -> None:
+    buffers = []
+    for work_id in range(1, 6):
+        front.send(memory.RUN, work_id)
+        message = front.take()
+        buffers.append(message.buffer_id)
+        memory.send_short(front.sock, memory.FREE, message.buffer_id)
+    assert len(set(buffers)) == 1
 
 
 def test_a_stream_runs_ahead_of_its_reader_only_by_its_credit(front: Front) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from atheria_contract import names
 from atheria_server.models.contract import is_described
-from atheria_server.models.registry import BUILTIN, SourceError, load_api
+from atheria_server.models.registry import BUILTIN, load_served
+from atheria_server.models.served import SourceError
 
 
 class Plain(litserve.LitAPI):
@@ -35,17 +36,17 @@ def module(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_built_in_models_are_those_that_the_operator_accepts() -> None:
     assert set(BUILTIN) == set(names.BUILTIN_MODELS)
     for name in BUILTIN:
-        assert is_described(load_api(f"builtin://{name}", {}, ""))
+        assert is_described(load_served(f"builtin://{name}", {}, "").main)
 
 
 def test_a_plain_litapi_gets_its_own_options(module: str) -> None:
-    api = load_api(f"{module}:Plain", {"max_batch_size": 4, "stream": False}, "")
+    api = load_served(f"{module}:Plain", {"max_batch_size": 4, "stream": False}, "").main
     assert api.max_batch_size == 4
     assert not is_described(api)
 
 
 def test_a_class_gets_the_parameters_that_its_init_names(module: str) -> None:
-    api = load_api(f"{module}:Named", {"colour": "blue", "max_batch_size": 2}, "")
+    api = load_served(f"{module}:Named", {"colour": "blue", "max_batch_size": 2}, "").main
     assert (api.colour, api.max_batch_size) == ("blue", 2)
 
 
@@ -65,5 +66,5 @@ def test_a_wrong_source_says_which_part_is_wrong(
     module: str, source: str, parameters: dict[str, Any], digest: str, words: str
 ) -> None:
     with pytest.raises(SourceError) as refused:
-        load_api(source.format(module=module), parameters, digest)
+        load_served(source.format(module=module), parameters, digest)
     assert words in str(refused.value)

@@ -13,7 +13,7 @@ from atheria_server.core.errors import (
     NotBegunError,
     NotReadyError,
     TooLargeError,
-    UnavailableError,
+    WorkerLostError,
 )
 from atheria_server.transport.errors import grpc_trailers
 from atheria_server.transport.status_details import ERROR_INFO, RETRY_INFO, STATUS, TRAILER
@@ -31,7 +31,7 @@ def read(error: CallError) -> tuple[Any, Any, Any]:
     ("error", "code", "reason"),
     [
         (FullError("full"), 8, "QUEUE_FULL"),
-        (UnavailableError("died"), 14, "WORKER_DIED"),
+        (WorkerLostError("died"), 14, "WORKER_DIED"),
         (NotBegunError("going"), 14, "DRAINING"),
         (NotReadyError("loading"), 14, "NOT_READY"),
     ],
