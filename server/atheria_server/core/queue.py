@@ -72,6 +72,11 @@ class BoundedQueue:
     def __contains__(self, call_id: int) -> bool:
         return call_id in self._bucket_of
 
+    @property
+    def is_full(self) -> bool:
+        """No call fits, however small."""
+        return self.rows >= self.max_rows
+
     def add(self, call: QueuedCall) -> None:
         """Append the call to its bucket. Raises QueueFullError, and ValueError for a call id already waiting."""
         self._check_new(call)

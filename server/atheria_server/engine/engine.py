@@ -32,6 +32,7 @@ from atheria_server.core.memory_fit import Footprint
 from atheria_server.core.queue import BoundedQueue, QueueFullError
 from atheria_server.core.request import QueuedCall
 from atheria_server.core.restarts import RestartPolicy, restart_delay
+from atheria_server.core.row_limits import RowLimits
 from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
 from atheria_server.engine.events import EngineEvents
@@ -53,8 +54,6 @@ QUIET_TURNS: Final = 8
 and a lone call waits for some tens of microseconds."""
 MAX_TURNS: Final = 80
 """A batch is sent after so many turns even if calls keep coming."""
-KNOWN_BUCKETS: Final = 1024
-"""Buckets whose largest possible batch is remembered."""
 PROGRESS_SECONDS: Final = 15.0
 """While a model loads, a line in the log this often."""
 
@@ -123,7 +122,7 @@ class Engine:
         self._queue = BoundedQueue(max_rows=limits.max_queue_rows, max_bytes=limits.max_queue_bytes)
         self._waiting: dict[int, _Waiting] = {}
         self._slots = [_Slot(spec=worker.spec, worker=worker) for worker in workers]
-        self._rows_that_fit: dict[Hashable, int] = {}
+        self._row_limits = RowLimits()
         self._in_flight = 0
         self._next_id = 0
         self._was_ready = False
@@ -170,6 +169,13 @@ class Engine:
     def in_flight(self) -> int:
         """Calls accepted and not answered, the waiting ones included."""
         return self._in_flight
+
+    def check_room(self) -> None:
+        """Refuses a call before anybody reads it: the cheapest way to stay honest under overload. Raises FullError."""
+        if self._queue.is_full:
+            raise FullError(
+                f"the queue holds {self._queue.rows} of {self._limits.max_queue_rows} rows; try again later"
+            )
 
     async def run(self) -> None:
         """Start the workers and keep them alive until `stop`. Raises StartError when that is hopeless."""
@@ -308,7 +314,7 @@ class Engine:
             idle_workers=sum(1 for w in workers if w.batches_in_flight == 0),
             ahead_slots=sum(max(0, 1 + BATCHES_AHEAD - max(1, w.batches_in_flight)) for w in workers),
             stream_slots=sum(max(0, self._limits.max_streams - w.streams_in_flight) for w in workers),
-            rows_that_fit=self._rows_that_fit,
+            rows_that_fit=self._row_limits,
         )
 
     def _carry_out(self, decision: Decision, now: float) -> None:
@@ -413,10 +419,7 @@ class Engine:
 
     def limit_rows(self, bucket: Hashable, fits: int) -> None:
         """The device holds no more rows than that in one batch of this bucket."""
-        known = self._rows_that_fit.pop(bucket, fits)
-        self._rows_that_fit[bucket] = min(known, fits)
-        if len(self._rows_that_fit) > KNOWN_BUCKETS:
-            del self._rows_that_fit[next(iter(self._rows_that_fit))]
+        self._row_limits.lower(bucket, fits)
 
     async def _supervise(self, slot: _Slot) -> None:
         """One worker after the other in this slot."""

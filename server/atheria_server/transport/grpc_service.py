@@ -174,6 +174,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     def _parse(self, method: str, data: bytes) -> Any:
         """The message. Raises CallError."""
         try:
+            self._service.engine.check_room()
             return codec.parse_request(data)
         except CallError as error:
             self._service.refused(method, error)

@@ -219,6 +219,7 @@ class RestRoutes:
     async def _request(self, http: Request, method: str) -> tuple[InferRequest, frozenset[str] | None]:
         """The request, and which outputs are wanted as binary (None = all). Raises CallError, counted."""
         try:
+            self._service.engine.check_room()
             body = await self._body(http)
             began = time.perf_counter()
             request = codec.read_request(
