@@ -36,6 +36,7 @@ EXTENSIONS: Final = (
     "model_repository",
     "statistics",
 )
+UNARY: Final = "infer"
 REQUESTS_PER_STREAM: Final = 64
 """Requests of one stream that are computed at once; further ones wait unread."""
 STALL_SECONDS: Final = 60.0
@@ -107,8 +108,8 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     async def ModelInfer(self, data: bytes, context: Any) -> Any:
         """One answer."""
         try:
-            message = self._parse("infer", data)
-            request = self._read("infer", message, context.time_remaining())
+            message = self._parse(UNARY, data)
+            request = self._read(UNARY, message, context.time_remaining())
             answer = await self._service.infer(request)
             return self._write(message, answer, self._writer.infer)
         except CallError as error:
@@ -174,7 +175,8 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     def _parse(self, method: str, data: bytes) -> Any:
         """The message. Raises CallError."""
         try:
-            self._service.engine.check_room()
+            if method == UNARY:  # a refusal on a stream carries the request's id
+                self._service.engine.check_room()
             return codec.parse_request(data)
         except CallError as error:
             self._service.refused(method, error)

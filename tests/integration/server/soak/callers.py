@@ -143,7 +143,7 @@ async def grpc_garbage(target: Target, random: Random, tag: int) -> list[Outcome
     whole = payloads.good(random, tag).message().SerializeToString()[:4096]
     data = payloads.damaged(random, whole) if random.random() < 0.7 else payloads.garbage(random)
     code, text, _ = await _unary(target, random, data)
-    allowed = FINE | {"INVALID_ARGUMENT", "NOT_FOUND"}
+    allowed = FINE | payloads.INVALID | payloads.UNKNOWN
     return [_checked(Outcome(kind="grpc garbage", code=code, text=text), allowed)]
 
 

@@ -14,8 +14,9 @@ from atheria_contract.generated import inference_pb2 as pb
 
 MODEL = "m"
 QUEUE_ROWS = 64
-INVALID = frozenset({"INVALID_ARGUMENT"})
-UNKNOWN = frozenset({"NOT_FOUND"})
+# A full queue refuses a wrong call unread.
+INVALID = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"})
+UNKNOWN = frozenset({"NOT_FOUND", "RESOURCE_EXHAUSTED"})
 Change = Callable[[Random, Any], None]
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
