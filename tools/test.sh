@@ -17,8 +17,11 @@ $bin/atheria-local build
 stage "unit and contract tests"
 $bin/python -m pytest tests/unit tests/contract -q -n 2
 
-stage "integration tests: real API server, real Envoy, real server processes"
-$bin/python -m pytest tests/integration -q
+stage "integration tests of the model server: real processes, foreign clients, faults"
+$bin/python -m pytest tests/integration/server -q -n 2 --dist loadfile
+
+stage "integration tests: real API server, real Envoy"
+$bin/python -m pytest tests/integration --ignore tests/integration/server -q
 
 stage "end-to-end tests: the local cluster, the chart, our images"
 $bin/python -m pytest tests/e2e -q
