@@ -99,6 +99,8 @@ METRIC_BUCKET_BATCHES: Final = "atheria_bucket_batches_total"
 METRIC_BUCKET_ROWS: Final = "atheria_bucket_rows_total"
 METRIC_SEQUENCE_POSITIONS: Final = "atheria_sequence_positions_total"
 METRIC_PADDING_POSITIONS: Final = "atheria_padding_positions_total"
+METRIC_CACHE_HITS: Final = "atheria_decode_cache_hits_total"
+METRIC_CACHE_MISSES: Final = "atheria_decode_cache_misses_total"
 METRIC_RETRIED: Final = "atheria_retried_requests_total"
 METRIC_COMPILATIONS: Final = "atheria_compilations_total"
 

@@ -127,6 +127,12 @@ class ServerMetrics:
         )
 
     def _add_gauges(self) -> None:
+        self._cache_hits = self._tally(
+            names.METRIC_CACHE_HITS, "Requests whose decoded form was in the LitAPI's cache."
+        )
+        self._cache_misses = self._tally(
+            names.METRIC_CACHE_MISSES, "Requests that a LitAPI with a cache had to decode."
+        )
         self._depth = self._gauge(names.METRIC_QUEUE_DEPTH, "Calls that wait for a worker.")
         self._in_flight = self._gauge(
             names.METRIC_IN_FLIGHT, "Calls accepted and not yet answered, the waiting ones included."
@@ -244,6 +250,11 @@ class ServerMetrics:
     def worker_restarted(self) -> None:
         """See EngineEvents."""
         self._restarts.inc()
+
+    def decoded_before(self, hits: int, misses: int) -> None:
+        """See EngineEvents."""
+        self._cache_hits.value += hits
+        self._cache_misses.value += misses
 
     def call_retried(self) -> None:
         """See EngineEvents."""

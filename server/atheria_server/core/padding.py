@@ -53,7 +53,12 @@ def pad(padding: LengthPadding, arrays: Arrays) -> tuple[dict[str, npt.NDArray[A
 
 
 def cut(padding: LengthPadding, outputs: Arrays, own: int) -> dict[str, npt.NDArray[Any]]:
-    """The outputs as if nothing had been padded."""
+    """The outputs as if nothing had been padded. Raises PaddingError for one that has no such axis."""
+    for name, axis in padding.outputs.items():
+        if name in outputs and outputs[name].ndim <= axis:
+            raise PaddingError(
+                f"output {name!r} has shape {list(outputs[name].shape)}; its sequence is said to be on axis {axis}"
+            )
     return {
         name: array[(slice(None),) * padding.outputs[name] + (slice(0, own),)]
         if name in padding.outputs

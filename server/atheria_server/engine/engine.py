@@ -392,6 +392,7 @@ class Engine:
                 device_seconds=result.device_seconds,
                 members=calls,
             )
+            self._events.decoded_before(result.cache_hits, result.cache_misses)
             if result.compilations:
                 self._events.compiled(result.compilations)
             if result.rows_that_fit is not None:

@@ -45,6 +45,9 @@ class EngineEvents(Protocol):
     def compiled(self, count: int) -> None:
         """The model was compiled so often while a call waited, after the warm-up."""
 
+    def decoded_before(self, hits: int, misses: int) -> None:
+        """Requests of a LitAPI with a cache: so many had been decoded before, so many had not."""
+
     def call_retried(self) -> None:
         """A call whose worker died is computed again."""
 

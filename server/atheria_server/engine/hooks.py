@@ -7,10 +7,12 @@ encode_response per call. The calls of a LitAPI with `enable_async` run side by 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import litserve
 import numpy as np
@@ -18,8 +20,9 @@ from litserve.callbacks.base import CallbackRunner, EventTypes
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from atheria_server.core.content_cache import ContentCache
 from atheria_server.core.errors import CallError, FailedError, InvalidCallError
-from atheria_server.core.tensors import TensorError
+from atheria_server.core.tensors import TensorError, to_array, to_bytes
 from atheria_server.engine import bodies, memory, plain_tensors
 from atheria_server.engine.async_frames import AsyncFrames, AsyncLoop
 from atheria_server.engine.request_type import RequestType
@@ -27,6 +30,8 @@ from atheria_server.models.contract import Array, Arrays, Batch, InvalidRequestE
 from atheria_server.models.served import API_PATH, Served
 
 Context = dict[str, Any]
+CACHE_ATTRIBUTE: Final = "decode_cache_entries"
+"""Of a LitAPI: so many decoded requests are kept, by their content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,11 @@ class PlainModel:
         self.async_loop = AsyncLoop() if any(api.enable_async for api in served.apis) else None
         """Where the calls of async LitAPIs run; None = there are none."""
 
+    def cache_counts(self) -> tuple[int, int]:
+        """Requests that were decoded before, and those that were not, of LitAPIs with a cache."""
+        caches = [hooks.cache for hooks in self._hooks.values() if hooks.cache is not None]
+        return sum(cache.hits for cache in caches), sum(cache.misses for cache in caches)
+
     def of(self, parameters: Mapping[str, Any]) -> _Hooks:
         """The hooks that a call with these parameters is for."""
         return self._hooks[parameters.get(API_PATH, self._main)]
@@ -113,19 +123,46 @@ def pack_frame(model: PlainModel, entry: Mapping[str, Any], frame: Any) -> bodie
     return bodies.pack_frame(hooks.format_frame, frame) if hooks.streams else bodies.pack_answer(frame)
 
 
+def _cache_of(api: Any, decode: _Hook, *, takes_views: bool) -> ContentCache | None:
+    """For a LitAPI with `decode_cache_entries`. Raises ValueError where what was decoded could not be used again."""
+    entries = getattr(api, CACHE_ATTRIBUTE, 0)
+    if not entries:
+        return None
+    name = type(api).__name__
+    if isinstance(entries, bool) or not isinstance(entries, int) or entries < 0:
+        raise ValueError(
+            f"{name}.{CACHE_ATTRIBUTE} is {entries!r}; expected a number of requests, 0 for none"
+        )
+    if decode.takes_context or takes_views or api.enable_async:
+        raise ValueError(
+            f"{name} has {CACHE_ATTRIBUTE}, so decode_request must depend on the request alone: it may not take "
+            "`context`, be async, or work on oip_views"
+        )
+    return ContentCache(entries)
+
+
+def _digest(arrays: Arrays, parameters: Mapping[str, Any]) -> bytes:
+    """Of names, datatypes, shapes, contents and parameters."""
+    digest = hashlib.blake2b(json.dumps(sorted(parameters.items())).encode(), digest_size=16)
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{len(name)} {name} {array.dtype.str} {array.shape}".encode())
+        digest.update(to_bytes(to_array(array)))
+    return digest.digest()
+
+
 class _Hook:
     """One hook of a LitAPI, its signature read once: LitServe injects `context` into the hooks that name it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._takes_context = "context" in inspect.signature(function).parameters
+        self.takes_context = "context" in inspect.signature(function).parameters
         asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         default = getattr(litserve.LitAPI, getattr(function, "__name__", ""), None)
         self.blocks = not asynchronous and getattr(function, "__func__", None) is not default
         """Of an async LitAPI: an own hook that is not async, and holds the other calls up."""
 
     def __call__(self, argument: Any, context: Any) -> Any:
-        if self._takes_context:
+        if self.takes_context:
             return self._function(argument, context=context)
         return self._function(argument)
 
@@ -152,6 +189,7 @@ class _Hooks:
         )
         self.takes_views = bool(getattr(api, "oip_views", False)) and not (api.stream or api.enable_async)
         self.is_async = bool(api.enable_async)
+        self.cache = _cache_of(api, self._decode, takes_views=self.takes_views)
         self.streams = bool(api.stream)
         self.format_frame: Callable[[Any], Any] = api.format_encoded_response
 
@@ -185,7 +223,7 @@ class _Hooks:
         many = api.max_batch_size > 1
         contexts = [context] if many else context
         self._tell(EventTypes.BEFORE_DECODE_REQUEST)
-        decoded = self._decode(self._payload(request), context)
+        decoded = self._decoded(request, context)
         self._tell(EventTypes.AFTER_DECODE_REQUEST)
         if many:
             decoded = self._batch([decoded], contexts)
@@ -213,8 +251,7 @@ class _Hooks:
     def _together(self, requests: Sequence[PlainRequest], contexts: list[Context]) -> list[Any]:
         self._tell(EventTypes.BEFORE_DECODE_REQUEST)
         decoded = [
-            self._decode(self._payload(request), context)
-            for request, context in zip(requests, contexts, strict=True)
+            self._decoded(request, context) for request, context in zip(requests, contexts, strict=True)
         ]
         self._tell(EventTypes.AFTER_DECODE_REQUEST)
         batch = self._batch(decoded, contexts)
@@ -234,7 +271,7 @@ class _Hooks:
     def _one(self, request: PlainRequest) -> Any:
         context = self._context(request)
         self._tell(EventTypes.BEFORE_DECODE_REQUEST)
-        decoded = self._decode(self._payload(request), context)
+        decoded = self._decoded(request, context)
         self._tell(EventTypes.AFTER_DECODE_REQUEST)
         self._tell(EventTypes.BEFORE_PREDICT)
         output = self._predict(decoded, context)
@@ -273,6 +310,14 @@ class _Hooks:
         if request.tensors is None and hasattr(self._spec, "populate_context"):
             self._spec.populate_context(context, request.body)
         return context
+
+    def _decoded(self, request: PlainRequest, context: Context) -> Any:
+        if self.cache is None or request.tensors is None:
+            return self._decode(self._payload(request), context)
+        return self.cache.get_or_make(
+            _digest(request.tensors, request.parameters),
+            lambda: self._decode(self._payload(request), context),
+        )
 
     def _payload(self, request: PlainRequest) -> Any:
         if request.tensors is None:

@@ -72,6 +72,9 @@ class BatchResult:
     """For copying inputs into shared memory and outputs out of it."""
     device_seconds: float | None = None
     """Where the worker measured the device itself."""
+    cache_hits: int = 0
+    """Requests whose decoded form was known."""
+    cache_misses: int = 0
     compilations: int = 0
     """Graphs that were compiled for this batch."""
     footprint: Footprint | None = None
@@ -318,22 +321,22 @@ class WorkerProcess:
         if message.kind == memory.DONE:
             self._finished(message.work_id)
             if batch := self._batches.pop(message.work_id, None):
-                _finish(batch, message)
+                try:
+                    _finish(batch, message)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the callers must be answered
+                    batch.done.set_exception(_unreadable(error))
             elif stream := self._streams.pop(message.work_id, None):
-                error = message.body.get("error")
-                end = StreamEnd(error=_error(error) if error else None, seconds=message.time_seconds)
+                failure = message.body.get("error")
+                end = StreamEnd(error=_error(failure) if failure else None, seconds=message.time_seconds)
                 stream.items.put_nowait(end)
                 self._on_stream_ended()
         elif message.kind == memory.FRAME:
             running = self._streams.get(message.work_id)
             if running is not None and not running.is_cancelled:
-                body = message.body
-                answer = InferAnswer(
-                    outputs=running.call.cut(message.copies(body["outputs"])),
-                    parameters=dict(body["parameters"]),
-                    body=message.parts(body.get("body", ())),
-                )
-                running.items.put_nowait(answer)
+                try:
+                    running.items.put_nowait(_frame(running.call, message))
+                except Exception as error:  # noqa: BLE001 - as above
+                    running.items.put_nowait(StreamEnd(error=_unreadable(error)))
         elif message.kind == memory.FORGET:
             self._views.forget(message.work_id)
         elif message.kind == memory.HELLO:
@@ -427,11 +430,27 @@ def _finish(batch: _Batch, message: memory.Message) -> None:
             seconds=message.time_seconds,
             copy_seconds=batch.copy_seconds + time.perf_counter() - began,
             device_seconds=body.get("device_seconds"),
+            cache_hits=body.get("cache", (0, 0))[0],
+            cache_misses=body.get("cache", (0, 0))[1],
             compilations=body.get("compilations", 0),
             footprint=Footprint(**body["footprint"]) if "footprint" in body else None,
             rows_that_fit=body.get("rows_that_fit"),
         )
     )
+
+
+def _frame(call: Call, message: memory.Message) -> InferAnswer:
+    body = message.body
+    return InferAnswer(
+        outputs=call.cut(message.copies(body["outputs"])),
+        parameters=dict(body["parameters"]),
+        body=message.parts(body.get("body", ())),
+    )
+
+
+def _unreadable(error: Exception) -> FailedError:
+    _LOG.error("event=answer_unreadable", exc_info=error)
+    return FailedError(f"the model's answer cannot be used: {type(error).__name__}: {error}")
 
 
 def _split(arrays: Mapping[str, Any], calls: Sequence[Call]) -> list[InferAnswer]:

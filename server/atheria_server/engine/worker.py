@@ -62,6 +62,7 @@ class Worker:
         self._api = api
         self._device = device
         self._compilations = compilation_count()
+        self._cache_counts = (0, 0)
         self._sock = sock
         self._views = views
         self._pool = pool
@@ -131,6 +132,9 @@ class Worker:
         if (compilations := compilation_count()) != self._compilations:
             body["compilations"] = compilations - self._compilations
             self._compilations = compilations
+        if not self._described and (counts := self._api.cache_counts()) != self._cache_counts:
+            body["cache"] = [now - before for now, before in zip(counts, self._cache_counts, strict=True)]
+            self._cache_counts = counts
         try:
             sealed = writer.seal(
                 self._pool, memory.DONE, message.work_id, body, time_seconds=seconds, repeats=self._described

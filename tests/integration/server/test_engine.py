@@ -110,6 +110,9 @@ def test_sequences_of_different_lengths_share_a_batch_and_get_answers_of_their_o
         answers = [arrays(call.result()) for call in calls]
         assert [a["y"].tolist() for a in answers] == [[[2.0] * length] for length in (1, 3, 4, 5)]
         assert [a["shape"][0].tolist() for a in answers] == [[3, 4], [3, 4], [3, 4], [1, 8]]
+        with pytest.raises(grpc.RpcError, match="its sequence is said to be on axis 1") as broken:
+            stub.infer(stub.request([[-1.0]]))
+        assert broken.value.code() is grpc.StatusCode.INTERNAL
         with pytest.raises(grpc.RpcError, match="input 'x' has length 9; at most 8 is allowed") as failed:
             stub.infer(stub.request([[1.0] * 9]))
         assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -38,6 +38,11 @@ CASES: list[tuple[str, list[str], tuple[str, ...]]] = [
         ("warm-up", "[1, 2]", "[N]"),
     ),
     ("a setup that raises", [GATE_SOURCE, "--set", "fail_setup=no disk"], ("RuntimeError: no disk",)),
+    (
+        "a cache of requests that depend on more than themselves",
+        ["python://user_apis:ContextCachingLitAPI"],
+        ("ContextCachingLitAPI has decode_cache_entries", "`context`"),
+    ),
     ("a setup that dies", [GATE_SOURCE, "--set", "die_in_setup=1"], ("died 4 times", "SIGKILL")),
 ]
 

@@ -111,3 +111,22 @@ def test_a_typed_api_gets_its_own_pydantic_request_and_wrong_ones_are_refused() 
     with serve("TypedLitAPI") as server:
         assert predict(server, {"text": "ab"}).json() == {"answer": "ABAB"}
         assert predict(server, {"times": 2}).status_code == 422
+
+
+def test_what_was_decoded_is_used_again_for_equal_requests_only() -> None:
+    with serve("CachingLitAPI") as server, triton.InferenceServerClient(server.grpc) as client:
+
+        def decoded_at(*values: float, dtype: Any = np.float32, **parameters: Any) -> int:
+            x = np.array(values, dtype)
+            datatype = {"float32": "FP32", "float64": "FP64"}[x.dtype.name]
+            answer = client.infer("m", [tensor("x", x, datatype)], parameters=parameters)
+            np.testing.assert_array_equal(answer.as_numpy("y"), 2 * x)
+            return int(answer.as_numpy("decoded"))
+
+        assert [decoded_at(1, 2), decoded_at(1, 2), decoded_at(1, 2)] == [1, 1, 1]
+        assert decoded_at(2, 1) == 2
+        assert decoded_at(1, 2, dtype=np.float64) == 3
+        assert decoded_at(1, 2) == 4, "only two are kept"
+        assert decoded_at(1, 2, tone="warm") == 5
+        eventually("hits", lambda: server.metric("atheria_decode_cache_hits_total") == 2)
+        assert server.metric("atheria_decode_cache_misses_total") == 5

@@ -43,6 +43,8 @@ class LengthApi(litserve.LitAPI):
 
         _act(batch)
         x = batch.inputs["x"]
+        if (x == -1).any():
+            return {"y": x[:, 0], "shape": np.array([x.shape] * batch.rows)}  # not what PADDING says
         return {"y": x + 1, "shape": np.array([x.shape] * batch.rows)}
 
     def stream_frames(self, batch: Batch) -> Iterator[Frame]:

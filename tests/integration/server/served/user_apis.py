@@ -95,3 +95,24 @@ class TypedLitAPI(ls.LitAPI):
 
     def encode_response(self, output):
         return {"answer": output}
+
+
+class CachingLitAPI(ls.LitAPI):
+    """Answers how many requests it has decoded."""
+
+    decode_cache_entries = 2
+
+    def setup(self, device):
+        self.decoded = 0
+
+    def decode_request(self, request):
+        self.decoded += 1
+        return request["x"] * 2
+
+    def predict(self, x):
+        return {"y": x, "decoded": self.decoded}
+
+
+class ContextCachingLitAPI(CachingLitAPI):
+    def decode_request(self, request, context):
+        return request["x"]

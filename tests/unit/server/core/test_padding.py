@@ -35,6 +35,13 @@ def test_a_sequence_longer_than_every_bucket_is_refused_with_the_bound() -> None
         pad(PADDING, {"tokens": np.zeros((1, 33))})
 
 
+def test_an_output_without_the_axis_that_was_named_is_refused() -> None:
+    with pytest.raises(
+        PaddingError, match=r"output 'y' has shape \[3\]; its sequence is said to be on axis 2"
+    ):
+        cut(PADDING, {"y": np.zeros(3)}, 1)
+
+
 def test_inputs_of_different_lengths_are_refused() -> None:
     with pytest.raises(PaddingError, match="expected equal ones"):
         pad(PADDING, {"tokens": np.zeros((1, 3)), "mask": np.zeros((1, 4))})
