@@ -69,9 +69,6 @@ class BoundedQueue:
     def __len__(self) -> int:
         return len(self._bucket_of)
 
-    def __contains__(self, call_id: int) -> bool:
-        return call_id in self._bucket_of
-
     @property
     def is_full(self) -> bool:
         """No call fits, however small."""

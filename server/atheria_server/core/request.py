@@ -35,7 +35,3 @@ class QueuedCall:
     """1 goes before everything else, 9 after everything else."""
     caller: str = ""
     """Callers of one priority get equal shares of the rows."""
-
-    def expired(self, now: float) -> bool:
-        """Whether the deadline has passed."""
-        return self.deadline_at is not None and now >= self.deadline_at

@@ -424,14 +424,15 @@ def _finish(batch: _Batch, message: memory.Message) -> None:
         if "outputs" in body
         else [_result(message, entry) for entry in body["calls"]]
     )
+    cache_hits, cache_misses = body.get("cache", (0, 0))
     batch.done.set_result(
         BatchResult(
             results=tuple(results),
             seconds=message.time_seconds,
             copy_seconds=batch.copy_seconds + time.perf_counter() - began,
             device_seconds=body.get("device_seconds"),
-            cache_hits=body.get("cache", (0, 0))[0],
-            cache_misses=body.get("cache", (0, 0))[1],
+            cache_hits=cache_hits,
+            cache_misses=cache_misses,
             compilations=body.get("compilations", 0),
             footprint=Footprint(**body["footprint"]) if "footprint" in body else None,
             rows_that_fit=body.get("rows_that_fit"),

@@ -27,6 +27,10 @@ def call(call_id: int, **fields: object) -> QueuedCall:
     return QueuedCall(call_id=call_id, **{**defaults, **fields})  # type: ignore[arg-type]
 
 
+def expired(call: QueuedCall, now: float) -> bool:
+    return call.deadline_at is not None and now >= call.deadline_at
+
+
 CALLS = st.lists(
     st.builds(
         lambda bucket, rows, age, deadline, streaming, priority, caller: {
@@ -73,8 +77,8 @@ def test_every_decision_keeps_the_rules(calls: list[QueuedCall], capacity: Capac
         assert len(batch) == 1 or sum(c.rows for c in batch) <= POLICY.max_batch_size
     assert not any(c.streaming for c in batched)
     assert all(c.streaming for c in decision.streams)
-    assert {c.call_id for c in decision.expired} == {c.call_id for c in calls if c.expired(now)}
-    left = [c for c in calls if not c.streaming and not c.expired(now)]
+    assert {c.call_id for c in decision.expired} == {c.call_id for c in calls if expired(c, now)}
+    left = [c for c in calls if not c.streaming and not expired(c, now)]
     for index, batch in enumerate(decision.batches):
         bucket = [c for c in left if c.bucket == batch[0].bucket]
         if index >= capacity.idle_workers:
@@ -87,7 +91,7 @@ def test_every_decision_keeps_the_rules(calls: list[QueuedCall], capacity: Capac
 @given(CALLS, st.floats(0, 2))
 def test_an_idle_worker_is_never_left_without_work(calls: list[QueuedCall], now: float) -> None:
     decision = decide(queue_of(*calls), POLICY, now, IDLE)
-    waiting = [c for c in calls if not c.streaming and not c.expired(now)]
+    waiting = [c for c in calls if not c.streaming and not expired(c, now)]
     assert bool(decision.batches) == bool(waiting)
 
 
