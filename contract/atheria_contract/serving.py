@@ -8,12 +8,19 @@ same object is built from the command line. Unknown keys and wrong types are err
 from __future__ import annotations
 
 import json
-import types
 import typing
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, Final
 
 from atheria_contract import names
+from atheria_contract.optimization import (
+    CacheConfig,
+    CompileConfig,
+    PrecisionConfig,
+    QualityConfig,
+    WarmupConfig,
+)
 
 Scalar = str | int | float | bool
 
@@ -51,6 +58,11 @@ class ServingConfig:
     """Largest request or answer."""
     warmup_shapes: tuple[tuple[int, ...], ...] = ()
     """Shapes of one row (without the batch dimension) computed before the server says ready; empty = the model's own."""
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    compile: CompileConfig = field(default_factory=CompileConfig)
+    warmup: WarmupConfig = field(default_factory=WarmupConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     drain_delay_seconds: float = 3.0
     """After SIGTERM: still accepts calls this long, while routers learn that the pod is going."""
     drain_timeout_seconds: float = 20.0
@@ -59,9 +71,6 @@ class ServingConfig:
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal configurations have equal hashes."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-
-
-_TYPES = typing.get_type_hints(ServingConfig)
 
 
 def parse_serving_config(text: str) -> ServingConfig:
@@ -74,37 +83,47 @@ def parse_serving_config(text: str) -> ServingConfig:
         raise ServingConfigError(
             f"expected an object with keys such as name and source, got {type(data).__name__}"
         )
-    known = {f.name for f in fields(ServingConfig)}
-    if unknown := sorted(set(data) - known):
-        raise ServingConfigError(f"unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
+    config: ServingConfig = _section("", data, ServingConfig)
     for key in ("name", "source"):
         if not data.get(key):
             raise ServingConfigError(f"key {key!r} is missing or empty")
-    return ServingConfig(**{key: _convert(key, value, _TYPES[key]) for key, value in data.items()})
+    return config
 
 
-def _convert(key: str, value: Any, kind: Any) -> Any:
-    if key == "warmup_shapes":
-        if not isinstance(value, list) or not all(
-            isinstance(s, list) and all(_is_int(n) for n in s) for s in value
-        ):
-            raise ServingConfigError(f"{key} is {value!r}; expected a list of shapes such as [[16, 64, 64]]")
-        return tuple(tuple(shape) for shape in value)
-    if key == "parameters":
-        if not isinstance(value, dict) or not all(
-            isinstance(v, (str, int, float, bool)) for v in value.values()
-        ):
-            raise ServingConfigError(
-                f"{key} is {value!r}; expected an object of strings, numbers and booleans"
-            )
-        return value
+def _section(path: str, data: Mapping[str, Any], kind: Any) -> Any:
+    known = typing.get_type_hints(kind)
+    if unknown := sorted(set(data) - set(known)):
+        raise ServingConfigError(f"unknown key {path + unknown[0]!r}; allowed: {', '.join(sorted(known))}")
+    return kind(**{key: _convert(path + key, value, known[key]) for key, value in data.items()})
+
+
+def _convert(path: str, value: Any, kind: Any) -> Any:
+    """`value` of JSON as a field of type `kind`: a section, a scalar, a tuple, or a mapping of names."""
+    if is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ServingConfigError(f"{path} is {value!r}; expected an object")
+        return _section(f"{path}.", value, kind)
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ServingConfigError(f"{path} is {value!r}; expected {_EXPECTED.get(path, 'a list')}")
+        item = typing.get_args(kind)[0]
+        return tuple(_convert(path, one, item) for one in value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ServingConfigError(f"{path} is {value!r}; expected an object")
+        item = typing.get_args(kind)[1]
+        return {str(key): _convert(f"{path}.{key}", one, item) for key, one in value.items()}
     if kind is float and _is_int(value):
         return float(value)
-    if (kind is int and not _is_int(value)) or not isinstance(
-        value, kind if not isinstance(kind, types.UnionType) else object
-    ):
-        raise ServingConfigError(f"{key} is {value!r}; expected {kind.__name__}")
+    allowed = typing.get_args(kind) or (kind,)
+    if not any(_is_int(value) if one is int else isinstance(value, one) for one in allowed):
+        wanted = " or ".join(one.__name__ for one in allowed)
+        raise ServingConfigError(f"{path} is {value!r}; expected {_EXPECTED.get(path, wanted)}")
     return value
+
+
+_EXPECTED: Final = {"warmup_shapes": "a list of shapes such as [[16, 64, 64]]"}
 
 
 def _is_int(value: Any) -> bool:

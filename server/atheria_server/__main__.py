@@ -5,6 +5,7 @@ Nothing heavy is imported before the worker process exists: both import at the s
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -21,15 +22,21 @@ from atheria_server.settings import parse_arguments
 TERMINATION_LOG: Final = Path("/dev/termination-log")
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+COMMANDS: Final = ("optimize", "evaluate", "profile", "train", "economics")
+"""Modules of `commands`; everything else is `serve`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process's exit code; the last line on stderr says why it is not 0."""
     began = time.monotonic()
+    given = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     set_up_logging()
+    if given and given[0] in COMMANDS:
+        command = importlib.import_module(f"atheria_server.commands.{given[0]}")
+        return int(command.main(given[1:]))
     try:
-        config = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+        config = parse_arguments(given)
     except ServingConfigError as error:
         return _fail(str(error), EXIT_USAGE)
     from atheria_server.engine.process import WorkerProcess

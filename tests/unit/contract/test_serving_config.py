@@ -1,11 +1,13 @@
 """The configuration that the operator writes and the server reads."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atheria_contract.optimization import PrecisionConfig, QualityConfig, WarmupConfig
 from atheria_contract.serving import ServingConfig, ServingConfigError, parse_serving_config
 
 scalars = st.one_of(
@@ -34,6 +36,9 @@ def test_what_is_written_is_what_is_read(
         parameters=parameters,
         warmup_shapes=shapes,
         max_latency_seconds=latency,
+        precision=PrecisionConfig(policy="hierarchy", keep_fp32=("law.out",)),
+        warmup=WarmupConfig(hooks=("a.b:c",)),
+        quality=QualityConfig(limits={"C4": latency}),
     )
     assert parse_serving_config(config.to_json()) == config
 
@@ -41,17 +46,25 @@ def test_what_is_written_is_what_is_read(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sorce": "x"}, "unknown key 'sorce'; allowed: digest, drain_delay_seconds"),
+        ({"sorce": "x"}, "unknown key 'sorce'; allowed: cache, compile, digest, drain_delay_seconds"),
         ({"name": ""}, "key 'name' is missing or empty"),
         ({"max_batch_size": "8"}, "max_batch_size is '8'; expected int"),
         ({"max_batch_size": True}, "max_batch_size is True; expected int"),
         ({"warmup_shapes": [[1, "a"]]}, "expected a list of shapes such as"),
-        ({"parameters": {"a": [1]}}, "expected an object of strings, numbers and booleans"),
+        ({"parameters": {"a": [1]}}, "parameters.a is [1]; expected str or int or float or bool"),
+        ({"precision": "nf4"}, "precision is 'nf4'; expected an object"),
+        ({"precision": {"polcy": "nf4"}}, "unknown key 'precision.polcy'; allowed: backbone, calibration"),
+        (
+            {"precision": {"calibration": {"samples": "many"}}},
+            "precision.calibration.samples is 'many'; expected int",
+        ),
+        ({"quality": {"limits": {"C4": "low"}}}, "quality.limits.C4 is 'low'; expected float"),
+        ({"warmup": {"hooks": ["a:b", 1]}}, "warmup.hooks is 1; expected str"),
     ],
 )
 def test_a_wrong_key_is_named(change: dict[str, object], words: str) -> None:
     document = {"name": "m", "source": "builtin://qca", **change}
-    with pytest.raises(ServingConfigError, match=words.replace("(", r"\(")):
+    with pytest.raises(ServingConfigError, match=re.escape(words)):
         parse_serving_config(json.dumps(document))
 
 
