@@ -70,7 +70,7 @@ lock: ## resolve the dependencies again into requirements/
 	  $$compile --overrides bench/serving/peers/overrides.in bench/serving/peers/$$peer.in -o bench/serving/peers/$$peer.txt
 	done
 	$$compile --all-extras pyproject.toml -o requirements/all.txt
-	for group in operator gateway server torch otel cli; do
+	for group in operator gateway server torch otel optimize sources report cli; do
 	  $$compile --extra $$group -c requirements/all.txt pyproject.toml -o requirements/$$group.txt
 	done
 
