@@ -21,10 +21,12 @@ ENV PATH=/opt/atheria/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp
 
+# torch.compile builds its kernels with g++ against the headers of Python and torch.
 # Without OpenBLAS, Debian's torch multiplies with the reference BLAS: twenty times slower.
 FROM runtime AS runtime-torch-cpu
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-torch python3-numpy libopenblas0-openmp \
+      g++ libpython3-dev libtorch-dev python3-setuptools \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
  && python3 -m compileall -q -j 2 /usr/lib/python3/dist-packages/torch /usr/lib/python3/dist-packages/numpy
 
@@ -57,18 +59,25 @@ RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/gateway.t
 FROM pip AS server-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-COPY requirements/torch.txt requirements/server.txt requirements/otel.txt /tmp/requirements/
+COPY requirements/torch.txt requirements/server.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt /tmp/requirements/
 RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/torch.txt
-RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/server.txt -r /tmp/requirements/otel.txt \
+RUN cd /tmp/requirements \
+ && /opt/atheria/bin/pip install --require-hashes -r server.txt -r otel.txt -r sources.txt \
+ && /opt/atheria/bin/pip install --require-hashes --no-deps -r optimize.txt \
  && /opt/atheria/bin/pip uninstall -y pip
 
 # Debian's torch lies outside of the environment: --system-site-packages lets it in.
 FROM pip AS server-cpu-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-COPY requirements/server.txt requirements/otel.txt /tmp/requirements/
+# torchao needs a newer torch; bitsandbytes brings 120 MB for devices that this image is not for.
+COPY requirements/server.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt /tmp/requirements/
 RUN sed -i 's/^include-system-site-packages = false$/include-system-site-packages = true/' /opt/atheria/pyvenv.cfg \
- && /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/server.txt -r /tmp/requirements/otel.txt \
+ && cd /tmp/requirements \
+ && /opt/atheria/bin/pip install --require-hashes -r server.txt -r otel.txt -r sources.txt \
+ && /opt/atheria/bin/pip install --require-hashes --no-deps -r optimize.txt \
+ && /opt/atheria/bin/pip uninstall -y torchao \
+ && find /opt/atheria/lib -name 'libbitsandbytes_*' ! -name '*_cpu.so' -delete \
  && /opt/atheria/bin/pip uninstall -y pip
 
 # --- images --------------------------------------------------------------------------------------------------------
@@ -108,7 +117,13 @@ USER 65532:65532
 EXPOSE 8000 8001 9090
 ENTRYPOINT ["atheria-gateway"]
 
-FROM runtime AS server
+# torch.compile and triton build their kernels with g++ against the headers of Python.
+FROM runtime AS runtime-cuda
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++ libpython3-dev \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+
+FROM runtime-cuda AS server
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 COPY --from=server-environment /opt/atheria /opt/atheria

@@ -70,9 +70,11 @@ lock: ## resolve the dependencies again into requirements/
 	  $$compile --overrides bench/serving/peers/overrides.in bench/serving/peers/$$peer.in -o bench/serving/peers/$$peer.txt
 	done
 	$$compile --all-extras pyproject.toml -o requirements/all.txt
-	for group in operator gateway server torch otel optimize sources report cli; do
+	for group in operator gateway server torch otel sources report cli; do
 	  $$compile --extra $$group -c requirements/all.txt pyproject.toml -o requirements/$$group.txt
 	done
+	# The images bring a torch of their own.
+	$$compile --extra optimize -c requirements/all.txt --overrides requirements/without-torch.in pyproject.toml -o requirements/optimize.txt
 
 .PHONY: clean-cache
 clean-cache: demo-down ## delete built programs and images (~/.cache/atheria), .local and .venv

@@ -83,10 +83,10 @@ def parse_serving_config(text: str) -> ServingConfig:
         raise ServingConfigError(
             f"expected an object with keys such as name and source, got {type(data).__name__}"
         )
-    config: ServingConfig = _section("", data, ServingConfig)
     for key in ("name", "source"):
-        if not data.get(key):
+        if not data.get(key, ""):
             raise ServingConfigError(f"key {key!r} is missing or empty")
+    config: ServingConfig = _section("", data, ServingConfig)
     return config
 
 

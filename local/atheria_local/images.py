@@ -82,6 +82,8 @@ ALL: Final = (
         inputs=(
             "requirements/server.txt",
             "requirements/otel.txt",
+            "requirements/optimize.txt",
+            "requirements/sources.txt",
             "contract/atheria_contract",
             "server/atheria_server",
         ),

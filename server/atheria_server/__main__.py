@@ -17,13 +17,11 @@ from atheria_contract.serving import ServingConfigError
 from atheria_server.allocator import keep_freed_memory
 from atheria_server.core.errors import StartError
 from atheria_server.log import set_up_logging
-from atheria_server.settings import parse_arguments
+from atheria_server.settings import COMMANDS, parse_arguments
 
 TERMINATION_LOG: Final = Path("/dev/termination-log")
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
-COMMANDS: Final = ("optimize", "evaluate", "profile", "train", "economics")
-"""Modules of `commands`; everything else is `serve`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

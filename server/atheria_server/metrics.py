@@ -7,7 +7,7 @@ are prometheus_client's own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
@@ -19,6 +19,7 @@ from atheria_server.core.statistics import Statistics
 from atheria_server.current_trace import TRACE
 from atheria_server.engine.calls import Call
 from atheria_server.metric_series import LABEL_MODEL, Distribution, SeriesCollector, Tally
+from atheria_server.prepared_metrics import PreparedModel
 
 BATCH_BUCKETS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
 SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -122,6 +123,11 @@ class ServerMetrics:
         self._compilations = self._counter(
             names.METRIC_COMPILATIONS, "Compilations of the model after its warm-up, while calls waited."
         )
+        self._eager = self._counter(
+            names.METRIC_EAGER_FALLBACKS,
+            "Compiled functions computed without their compiled form, because nobody had warmed the layout up.",
+        )
+        self._prepared = PreparedModel(self._registry, self._model)
         self._dropped = self._counter(
             names.METRIC_FRAMES_DROPPED, "Frames of HTTP streams left out because the viewer was too slow."
         )
@@ -235,9 +241,14 @@ class ServerMetrics:
         """See EngineEvents."""
         self._computed(seconds, rows, 1)
 
-    def compiled(self, count: int) -> None:
+    def compiled(self, count: int, eager: int = 0) -> None:
         """See EngineEvents."""
         self._compilations.inc(count)
+        self._eager.inc(eager)
+
+    def model_prepared(self, report: Mapping[str, Any]) -> None:
+        """See EngineEvents."""
+        self._prepared.update(report)
 
     def worker_loaded(self, seconds: float) -> None:
         """See EngineEvents."""

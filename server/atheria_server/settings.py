@@ -12,7 +12,20 @@ from typing import Any, Final
 
 from atheria_contract import names
 from atheria_contract.serving import ServingConfig, ServingConfigError, parse_serving_config
+from atheria_server.optimization_options import (
+    add_optimization_options,
+    check_optimization,
+    with_optimization,
+)
 
+COMMANDS: Final = {
+    "optimize": "make a model's weights smaller and judge what is left of it",
+    "evaluate": "measure a variant against its baseline: quality, speed, memory, cost",
+    "profile": "find out what a model spends its time on",
+    "train": "train the law M of the qca model",
+    "economics": "what an inference costs, measured here and modelled elsewhere",
+}
+"""Of `commands`, beside `serve`; each parses its own arguments."""
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PARAMETER: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 
@@ -31,11 +44,12 @@ def parse_arguments(arguments: Sequence[str]) -> ServingConfig:
     if options.config is not None:
         if options.source is not None:
             raise ServingConfigError("give SOURCE or --config FILE, not both")
-        return check(replace(read_config(options.config), **given))
-    if options.source is None:
+        config = read_config(options.config)
+    elif options.source is None:
         raise ServingConfigError("no model: give SOURCE (such as builtin://qca) or --config FILE")
-    given.setdefault("name", _default_name(options.source))
-    return check(ServingConfig(source=options.source, **given))
+    else:
+        config = ServingConfig(source=options.source, name=_default_name(options.source))
+    return check(with_optimization(replace(config, **given), options))
 
 
 def read_config(path: str) -> ServingConfig:
@@ -61,6 +75,7 @@ def check(config: ServingConfig) -> ServingConfig:
         raise ServingConfigError(
             f"warmup_shapes is {config.warmup_shapes!r}; expected dimensions of 1 or more"
         )
+    check_optimization(config)
     return config
 
 
@@ -104,7 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atheria-server", description="Serve a LitAPI over the Open Inference Protocol (gRPC and REST)."
     )
-    serve = parser.add_subparsers(required=True, metavar="serve").add_parser("serve", help="serve one model")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    serve = commands.add_parser("serve", help="serve one model")
     serve.add_argument("source", nargs="?", help="builtin://NAME or python://package.module:LitAPIClass")
     serve.add_argument("--config", metavar="FILE", help="the configuration as JSON, instead of SOURCE")
     serve.add_argument("--name", help="name that callers use (default: the source's last part)")
@@ -134,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--warmup-shape", action="append", metavar="N,N,...", help="shape of one row to warm up; repeatable"
     )
+    add_optimization_options(serve)
     serve.add_argument(
         "--drain-delay",
         dest="drain_delay_seconds",

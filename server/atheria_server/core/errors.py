@@ -146,3 +146,34 @@ BY_CODE: Final[dict[str, type[CallError]]] = {
 
 class StartError(Exception):
     """The server cannot serve: the text is the one line that the process ends with."""
+
+
+class ModelRefusedError(ValueError):
+    """A worker will not serve the model: its settings, weights or results are not what they must be.
+
+    `reason` is one of REFUSALS; the operator reads it at the beginning of the process's last line.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+PRECISION_UNSUPPORTED: Final = "PrecisionUnsupported"
+QUALITY_REJECTED: Final = "QualityRejected"
+COMPILE_FAILED: Final = "CompileFailed"
+WARMUP_FAILED: Final = "WarmupFailed"
+SOURCE_UNAVAILABLE: Final = "SourceUnavailable"
+DIGEST_MISMATCH: Final = "DigestMismatch"
+WEIGHTS_INVALID: Final = "WeightsInvalid"
+REFUSALS: Final = frozenset(
+    {
+        PRECISION_UNSUPPORTED,
+        QUALITY_REJECTED,
+        COMPILE_FAILED,
+        WARMUP_FAILED,
+        SOURCE_UNAVAILABLE,
+        DIGEST_MISMATCH,
+        WEIGHTS_INVALID,
+    }
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +36,7 @@ from atheria_server.core.row_limits import RowLimits
 from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
 from atheria_server.engine.events import EngineEvents
+from atheria_server.engine.phases import PhaseWatch
 from atheria_server.engine.process import (
     STOP_SECONDS,
     BatchResult,
@@ -54,8 +55,6 @@ QUIET_TURNS: Final = 8
 and a lone call waits for some tens of microseconds."""
 MAX_TURNS: Final = 80
 """A batch is sent after so many turns even if calls keep coming."""
-PROGRESS_SECONDS: Final = 15.0
-"""While a model loads, a line in the log this often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +137,9 @@ class Engine:
         self._idle.set()
         self.start_seconds: dict[str, float] = {}
         """Of the newest worker, by phase."""
+        self.report: Mapping[str, Any] = {}
+        """What the newest worker made of the model; empty before."""
+        self._watch = PhaseWatch()
         self.ready_changed = asyncio.Event()
         """Set whenever `ready` may have changed; whoever waits for it clears it."""
 
@@ -158,7 +160,9 @@ class Engine:
             return ""
         if self._draining:
             return "the server is shutting down"
-        return "the worker died and is starting again" if self._was_ready else "the model is loading"
+        if self._was_ready:
+            return "the worker died and is starting again"
+        return f"the model is not loaded yet: {self._watch.phase.text}"
 
     @property
     def queue_depth(self) -> int:
@@ -393,8 +397,8 @@ class Engine:
                 members=calls,
             )
             self._events.decoded_before(result.cache_hits, result.cache_misses)
-            if result.compilations:
-                self._events.compiled(result.compilations)
+            if result.compilations or result.eager_fallbacks:
+                self._events.compiled(result.compilations, result.eager_fallbacks)
             if result.rows_that_fit is not None:
                 _LOG.warning("event=batch_too_large rows=%d fits=%d", rows, result.rows_that_fit)
                 self.limit_rows(members[0].call.bucket, result.rows_that_fit)
@@ -444,20 +448,15 @@ class Engine:
 
     async def _start(self, slot: _Slot) -> None:
         worker = slot.worker
-        began = self._loop.time()
         _LOG.info("event=worker_started pid=%d device=%s", worker.pid, slot.spec.device)
-        while not (await asyncio.wait([worker.loaded], timeout=PROGRESS_SECONDS))[0]:
-            _LOG.info("event=model_loading pid=%d seconds=%.0f", worker.pid, self._loop.time() - began)
-        seconds = worker.loaded.result()
+        self._watch = PhaseWatch()
+        seconds = await self._watch.loaded(worker)
         load = seconds["import_seconds"] + seconds["load_seconds"]
-        _LOG.info(
-            "event=model_loaded seconds=%.3f import_seconds=%.3f setup_seconds=%.3f",
-            load,
-            seconds["import_seconds"],
-            seconds["load_seconds"],
-        )
+        _LOG.info("event=model_loaded seconds=%.3f import_seconds=%.3f", load, seconds["import_seconds"])
         self._events.worker_loaded(load)
+        self._events.model_prepared(seconds["report"])
         self.start_seconds = {"import": seconds["import_seconds"], "setup": seconds["load_seconds"]}
+        self.report = seconds["report"]
         began = self._loop.time()
         try:
             await self._warm_up(partial(self._compute_alone, worker))

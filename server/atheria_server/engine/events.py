@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from atheria_server.engine.calls import Call
 
@@ -42,8 +42,12 @@ class EngineEvents(Protocol):
     def batch_padded(self, length: int, *, used: int, rows: int) -> None:
         """The sequences of a batch were padded to `length`; `used` positions of its `rows` x `length` carry input."""
 
-    def compiled(self, count: int) -> None:
-        """The model was compiled so often while a call waited, after the warm-up."""
+    def compiled(self, count: int, eager: int = 0) -> None:
+        """After the warm-up, while a call waited: so often the model was compiled, and so often computed without its
+        compiled form."""
+
+    def model_prepared(self, report: Mapping[str, Any]) -> None:
+        """What the newest worker made of the model: see `optimize.report`."""
 
     def decoded_before(self, hits: int, misses: int) -> None:
         """Requests of a LitAPI with a cache: so many had been decoded before, so many had not."""

@@ -43,6 +43,8 @@ FREE: Final = 10
 """either way: the buffer of this number has been read and may be written again."""
 FORGET: Final = 11
 """either way: the buffer of this number is gone; unmap it."""
+PHASE: Final = 12
+"""worker -> front, before HELLO: what it does now (`engine.phases`)."""
 
 _HEADER: Final = struct.Struct("<B?xxIIxxxxQQd")
 """Kind, whether the description repeats, its length, buffer (0 = no body), work, start of the description, time."""

@@ -19,12 +19,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from atheria_contract.serving import ServingConfig
 from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartError, WorkerLostError
 from atheria_server.core.infer import InferAnswer
 from atheria_server.core.memory_fit import Footprint
 from atheria_server.engine import memory
 from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.engine.calls import Call
+from atheria_server.engine.phases import Phase
 from atheria_server.engine.resources import thread_environment
 
 _LOG = logging.getLogger("atheria.engine")
@@ -42,23 +44,14 @@ class WorkerDiedError(Exception):
 class WorkerSpec:
     """What a worker is told to load."""
 
-    source: str
-    parameters: Mapping[str, Any]
-    digest: str
+    config: ServingConfig
     device: str
-    max_batch_size: int
     threads: int = 1
     """For numerical libraries."""
 
     def body(self) -> dict[str, Any]:
         """As the worker reads it."""
-        return {
-            "source": self.source,
-            "parameters": dict(self.parameters),
-            "digest": self.digest,
-            "device": self.device,
-            "max_batch_size": self.max_batch_size,
-        }
+        return {"config": self.config.to_json(), "device": self.device}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,6 +70,8 @@ class BatchResult:
     cache_misses: int = 0
     compilations: int = 0
     """Graphs that were compiled for this batch."""
+    eager_fallbacks: int = 0
+    """Compiled functions that were computed without their compiled form in this batch."""
     footprint: Footprint | None = None
     """Where it was asked for."""
     rows_that_fit: int | None = None
@@ -142,8 +137,10 @@ class WorkerProcess:
         self._on_stream_ended: Callable[[], None]
         self._next_id = 0
         self._loop: asyncio.AbstractEventLoop
-        self.loaded: asyncio.Future[Mapping[str, float]]
-        """Seconds by phase once setup is done; StartError or WorkerDiedError if it never is."""
+        self.loaded: asyncio.Future[Mapping[str, Any]]
+        """Seconds and a report once it can compute; StartError or WorkerDiedError if it never can."""
+        self.phases: asyncio.Queue[Phase] = asyncio.Queue()
+        """What it does until then."""
         self.ended: asyncio.Future[str]
         """How the process ended."""
 
@@ -342,6 +339,8 @@ class WorkerProcess:
         elif message.kind == memory.HELLO:
             self._finished(CONFIG_WORK)
             self.loaded.set_result(message.body)
+        elif message.kind == memory.PHASE:
+            self.phases.put_nowait(Phase(**message.body))
         elif message.kind == memory.FATAL:
             self.loaded.set_exception(StartError(message.body["reason"]))
         if message.buffer_id:
@@ -434,6 +433,7 @@ def _finish(batch: _Batch, message: memory.Message) -> None:
             cache_hits=cache_hits,
             cache_misses=cache_misses,
             compilations=body.get("compilations", 0),
+            eager_fallbacks=body.get("eager_fallbacks", 0),
             footprint=Footprint(**body["footprint"]) if "footprint" in body else None,
             rows_that_fit=body.get("rows_that_fit"),
         )

@@ -11,13 +11,6 @@ def worker_specs(config: ServingConfig) -> list[WorkerSpec]:
     """What the workers must load: `config.workers` on each device of the container."""
     devices = visible_devices() * config.workers
     return [
-        WorkerSpec(
-            source=config.source,
-            parameters=config.parameters,
-            digest=config.digest,
-            device=device,
-            max_batch_size=config.max_batch_size,
-            threads=max(1, processor_count() // len(devices)),
-        )
+        WorkerSpec(config=config, device=device, threads=max(1, processor_count() // len(devices)))
         for device in devices
     ]

@@ -14,7 +14,9 @@ import sys
 import time
 from typing import Any
 
+from atheria_contract.serving import parse_serving_config
 from atheria_server.allocator import keep_freed_memory
+from atheria_server.core.errors import ModelRefusedError
 from atheria_server.engine import memory
 from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.log import set_up_logging
@@ -36,28 +38,30 @@ def main(fd: int) -> int:
     message = memory.receive(sock, views)
     if message is None:
         return 0
-    config = message.body
+    config = parse_serving_config(message.body["config"])
+    device = message.body["device"]
     try:
         from atheria_server.engine.setup import build, set_up
 
         served = build(config)
         imported = time.monotonic()
-        model, loggers = set_up(served, config["device"])
+        ready = set_up(served, config, device, lambda phase: say(memory.PHASE, phase.body()))
     except Exception as error:  # noqa: BLE001 - model code may raise anything; the front ends with its text
         if not isinstance(error, (ValueError, OSError)):
             _LOG.error("event=model_load_failed", exc_info=error)
-        say(memory.FATAL, {"reason": f"{type(error).__name__}: {error}"})
+        kind = error.reason if isinstance(error, ModelRefusedError) else type(error).__name__
+        say(memory.FATAL, {"reason": f"{kind}: {error}"})
         return 1
     # What loading made stays for ever: keep later collections away from it.
     gc.collect()
     gc.freeze()
     seconds = {"import_seconds": imported - began, "load_seconds": time.monotonic() - imported}
-    say(memory.HELLO, seconds)
+    say(memory.HELLO, {**seconds, "report": ready.report})
     from atheria_server.engine.worker import Worker
 
-    Worker(model, sock, views, pool, described=served.described, device=config["device"]).run()
-    if loggers:
-        loggers.stop()
+    Worker(ready.model, sock, views, pool, described=served.described, device=device).run()
+    if ready.loggers:
+        ready.loggers.stop()
     return 0
 
 

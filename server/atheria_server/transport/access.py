@@ -49,7 +49,7 @@ _COMPUTED: Final = (
 )
 """Where it matters who calls."""
 _OPEN_PATHS: Final = re.compile(
-    r"/v2/health/live|/v2/health/ready|/v2/models/[^/]+(/versions/[^/]+)?/ready|/health|/metrics"
+    r"/v2/health/(live|ready|optimization)|/v2/models/[^/]+(/versions/[^/]+)?/ready|/health|/metrics"
 )
 Refused = Callable[[str], None]
 

@@ -74,10 +74,20 @@ def _server_paths(model: str) -> Schema:
     change = f"/v2/repository/models/{quote(model, safe='')}"
     live = {"200": _json("The process answers.", reference("Live"))}
     ready = {status: _json(text, reference("Ready")) for status, text in _READY.items()}
+    made = {
+        "200": {
+            "description": "Precision, weights, quality, compiled code.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+        "503": _json("The model is not loaded yet.", reference("Error")),
+    }
     index = {"ready": {"type": "boolean", "description": "List ready models only."}}
     return {
         "/v2/health/live": {"get": _operation("Whether the server lives", live)},
         "/v2/health/ready": {"get": _operation("Whether the server is loaded, warm and not draining", ready)},
+        "/v2/health/optimization": {
+            "get": _operation("What was made of the model before it was ready", made)
+        },
         "/v2": {"get": _operation("The server's name, version and extensions", _ok("ServerMetadata"), "401")},
         "/v2/models/stats": {
             "get": _operation("Statistics of every model", _ok("ModelStatisticsList"), "401")

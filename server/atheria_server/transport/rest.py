@@ -67,6 +67,7 @@ class RestRoutes:
         get: dict[str, Handler] = {
             "/v2/health/live": self._live,
             "/v2/health/ready": self._ready,
+            "/v2/health/optimization": self._optimization,
             "/v2": self._server_metadata,
             "/v2/models/stats": _caught(self._statistics),
             "/metrics": self._metrics_text,
@@ -100,8 +101,15 @@ class RestRoutes:
         return JSONResponse({"live": True})
 
     async def _ready(self, _: Request) -> Response:
-        ready = self._service.ready
-        return JSONResponse({"ready": ready}, 200 if ready else 503)
+        if self._service.ready:
+            return JSONResponse({"ready": True})
+        return JSONResponse({"ready": False, "reason": self._service.unready_reason}, 503)
+
+    async def _optimization(self, _: Request) -> Response:
+        report = self._service.engine.report
+        if not report:
+            return JSONResponse({"error": self._service.unready_reason or "nothing is known yet"}, 503)
+        return JSONResponse(dict(report))
 
     async def _server_metadata(self, _: Request) -> Response:
         return JSONResponse(

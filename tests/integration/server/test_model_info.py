@@ -99,7 +99,7 @@ def test_a_model_that_still_loads_is_unavailable_with_the_reason(tmp_path: Path)
         gate.wait_held()
         url = f"{server.http}/v2/repository/index"
         (model,) = requests.post(url, data="", timeout=SECONDS).json()
-        assert (model["state"], model["reason"]) == ("UNAVAILABLE", "the model is loading")
+        assert (model["state"], model["reason"]) == ("UNAVAILABLE", "the model is not loaded yet: loading")
         assert requests.post(url, json={"ready": True}, timeout=SECONDS).json() == []
         gate.open()
         server.wait_line("event=ready ")

@@ -1,0 +1,92 @@
+"""What was made of a model before it was ready, as JSON: for /v2/health/optimization, metrics and the operator's status.
+
+Written by `optimize.pipeline`; read by `prepared_metrics` and, over HTTP, by the operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from atheria_contract.serving import ServingConfig
+
+BASELINE: Final = "Baseline"
+PASSED: Final = "Passed"
+ALLOWED: Final = "AllowedUnvalidated"
+NOT_JUDGED: Final = "NotJudged"
+OFF: Final = "off"
+
+
+def baseline_report(config: ServingConfig, weight_bytes: int | None) -> dict[str, Any]:
+    """Of a model that is served as it is written; `weight_bytes` where they were counted."""
+    return build_report(
+        policy="fp32",
+        why="",
+        weight_bytes=weight_bytes,
+        quality=quality_section(config.quality.profile, passed=True, reason=BASELINE),
+        compiled=compile_section(OFF),
+    )
+
+
+def build_report(
+    *,
+    policy: str,
+    why: str,
+    weight_bytes: int | None,
+    quality: Mapping[str, Any],
+    compiled: Mapping[str, Any],
+    layers: Sequence[Mapping[str, Any]] = (),
+    warm: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The whole report; every part is there in each report."""
+    return {
+        "precision": {
+            "policy": policy,
+            "why": why,
+            "layers": [dict(layer) for layer in layers],
+            "notes": list(notes),
+        },
+        "weight_bytes": weight_bytes,
+        "quality": dict(quality),
+        "compile": dict(compiled),
+        "warm": [dict(bucket) for bucket in warm],
+    }
+
+
+def quality_section(
+    profile: str,
+    *,
+    passed: bool | None,
+    reason: str,
+    message: str = "",
+    measurements: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """`passed` None = nobody judged it; `measurements` have name, value and limit (None = told only)."""
+    return {
+        "passed": passed,
+        "profile": profile,
+        "reason": reason,
+        "message": message,
+        "measurements": [dict(one) for one in measurements],
+    }
+
+
+def compile_section(
+    mode: str,
+    *,
+    cache: str = OFF,
+    why: str = "",
+    graphs: int = 0,
+    seconds: float = 0.0,
+    saved_seconds: float = 0.0,
+) -> dict[str, Any]:
+    """`cache` is hit, miss, rejected or off; `why` says more where it is not a hit."""
+    return {
+        "mode": mode,
+        "cache": cache,
+        "why": why,
+        "graphs": graphs,
+        "seconds": round(seconds, 3),
+        "saved_seconds": round(saved_seconds, 3),
+    }
