@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from atheria_operator.adapters.clock import SystemClock
 from atheria_operator.adapters.demand_sink import serve_demand
 from atheria_operator.adapters.kube import KubeClusterWriter, connect
+from atheria_operator.adapters.pod_reports import HttpPodReports
 from atheria_operator.adapters.telemetry import PrometheusTelemetry, serve_metrics
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.handlers.children import register_children
@@ -32,10 +33,12 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
     metrics = CollectorRegistry()
     ready = asyncio.Event()
     api = await connect(settings.kubeconfig)
+    pod_reports = HttpPodReports()
     try:
         given = Dependencies(
             cluster=KubeClusterWriter(api),
             demand=board,
+            pod_reports=pod_reports,
             clock=clock,
             telemetry=PrometheusTelemetry(metrics),
             defaults=ServerDefaults(image=settings.server_image, pull_policy=settings.pull_policy),
@@ -74,6 +77,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             await sink.stop(grace=1.0)
             await runner.cleanup()
     finally:
+        await pod_reports.close()
         await api.close()
 
 

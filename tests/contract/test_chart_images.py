@@ -32,7 +32,7 @@ def _instructions(name: str) -> str:
 
 
 def _distributions(target: str) -> set[str]:
-    files = set(re.findall(r"-r /tmp/requirements/(\S+\.txt)", _instructions(target)))
+    files = set(re.findall(r"-r (?:/tmp/requirements/)?(\S+\.txt)", _instructions(target)))
     assert files, f"{target} installs nothing"
     return {
         line.split("==")[0].split("[")[0]

@@ -37,7 +37,7 @@ def test_the_files_are_what_the_types_say() -> None:
 @pytest.mark.parametrize("build", [build_model_crd, build_profile_crd])
 def test_every_field_has_a_description_and_every_optional_one_names_its_default(build: Any) -> None:
     schema = build()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    required = {"source", "model", "usdPerHour"}
+    required = {"source", "model", "usdPerHour", "claimName", "path"}
     for path, field in _fields(schema, "spec"):
         assert field.get("description"), path
         if path.rsplit(".", 1)[-1] not in required:

@@ -42,6 +42,17 @@ class ScalingPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheVolume:
+    """What is mounted where verdicts, compiled code and downloads are kept."""
+
+    volume: Mapping[str, Any] = field(default_factory=dict)
+    """Kind and fields as in a pod's volumes; empty = none."""
+    secret_name: str = ""
+    """Secret with the signing key; empty = none."""
+    secret_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelIntent:
     """What the user wants, checked."""
 
@@ -55,6 +66,7 @@ class ModelIntent:
     device_count: int
     pod_template: Mapping[str, Any] = field(default_factory=dict)
     """What the user merges over the pods."""
+    cache: CacheVolume = field(default_factory=CacheVolume)
     scaling: ScalingPolicy = field(default_factory=ScalingPolicy)
     requested_replicas: int = 0
     """spec.replicas: what the scale subresource says."""
@@ -82,3 +94,5 @@ class Problem:
 
     reason: str
     message: str
+    is_permanent: bool = False
+    """Starting again does not mend it: the spec, or what it names, has to change."""

@@ -15,6 +15,14 @@ from atheria_contract import names
 from atheria_contract.serving import ServingConfig
 from atheria_operator.api.durations import duration_seconds
 from atheria_operator.api.model import HardwareProfile, ModelIntent, ModelKey, Problem, ScalingPolicy
+from atheria_operator.api.optimization import (
+    cache_section,
+    cache_volume,
+    compile_section,
+    precision_section,
+    quality_section,
+    warmup_section,
+)
 from atheria_operator.api.types import AtheriaModelSpec, HardwareProfileSpec
 
 INVALID_SPEC = "InvalidSpec"
@@ -45,6 +53,10 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
             f"{spec.scaling.maxReplicas}: lower minReplicas or raise maxReplicas",
         )
     key = key_of(body)
+    try:
+        warmup = warmup_section(spec.warmup)
+    except ValueError as error:
+        return Problem(reason=INVALID_SPEC, message=str(error))
     return ModelIntent(
         key=key,
         uid=str(metadata["uid"]),
@@ -60,10 +72,16 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
             workers=spec.concurrency.workersPerReplica,
             idempotent=spec.model.idempotent,
             warmup_shapes=tuple(tuple(shape) for shape in spec.warmup.shapes),
+            precision=precision_section(spec.precision),
+            compile=compile_section(spec.compile),
+            warmup=warmup,
+            quality=quality_section(spec.quality),
+            cache=cache_section(spec.cache),
         ),
         profile=spec.hardware.profile,
         device_count=spec.hardware.count,
         pod_template=spec.podTemplate,
+        cache=cache_volume(spec.cache),
         scaling=ScalingPolicy(
             min_replicas=spec.scaling.minReplicas,
             max_replicas=spec.scaling.maxReplicas,

@@ -64,16 +64,25 @@ def slim(body: Body) -> dict[str, Any]:
 def slim_pod(body: Body) -> dict[str, Any]:
     """The parts of a pod that the status is computed from."""
     metadata, status = body["metadata"], body.get("status") or {}
+    containers = (body.get("spec") or {}).get("containers") or ()
     return {
         "metadata": {
             key: metadata[key]
             for key in ("name", "uid", "labels", "creationTimestamp", "deletionTimestamp")
             if metadata.get(key)
         },
+        "spec": {
+            "containers": [
+                {"name": container["name"], "readinessProbe": dict(container["readinessProbe"])}
+                for container in containers
+                if container.get("name") == names.CONTAINER_MODEL and container.get("readinessProbe")
+            ]
+        },
         "status": {
             key: status[key]
             for key in (
                 "phase",
+                "podIP",
                 "conditions",
                 "containerStatuses",
                 "initContainerStatuses",

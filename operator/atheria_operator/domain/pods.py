@@ -18,6 +18,19 @@ _START_FAILURES: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
 )
 _ERROR_PREFIX: Final = "atheria-server: error: "
+PERMANENT_REFUSALS: Final = frozenset(
+    {
+        "QualityRejected",
+        "PrecisionUnsupported",
+        "CompileFailed",
+        "WarmupFailed",
+        "DigestMismatch",
+        "WeightsInvalid",
+    }
+)
+"""First word of a server's last line when the model itself is at fault: a second start ends as the first."""
+PASSING_REFUSALS: Final = frozenset({"SourceUnavailable"})
+"""The same when something outside was at fault: the kubelet starts it again, each time after a longer wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +91,11 @@ def progress_of(pod: Body) -> Problem:
     if times.running:
         return Problem(reason="Loading", message=f"pod {name} runs: the model is loaded and warmed up")
     if times.scheduled:
-        return Problem(
-            reason="Starting", message=f"pod {name} has a node: its image is pulled, its container made"
+        words = "its volumes are mounted, its image is pulled, its container made"
+        hint = (
+            "" if _is_sandboxed(pod) else f"; if this stays, a volume is missing: kubectl describe pod {name}"
         )
+        return Problem(reason="Starting", message=f"pod {name} has a node: {words}{hint}")
     return Problem(reason="Scheduling", message=f"pod {name} waits for a node")
 
 
@@ -96,6 +111,25 @@ def start_times(pod: Body) -> StartTimes:
         running=running,
         ready=_since(pod, "Ready"),
     )
+
+
+def start_key(pod: Body) -> str:
+    """Names one start of a pod's container: a restarted one has another."""
+    return f"{pod['metadata'].get('uid') or pod['metadata']['name']}/{start_times(pod).running}"
+
+
+def report_url(pod: Body) -> str:
+    """Where the pod says what it did to its model, with or without TLS as its readiness probe; empty = no address yet."""
+    address = str((pod.get("status") or {}).get("podIP") or "")
+    if not address:
+        return ""
+    host = f"[{address}]" if ":" in address else address
+    scheme = "http"
+    for container in (pod.get("spec") or {}).get("containers") or ():
+        if container.get("name") == names.CONTAINER_MODEL:
+            probe = (container.get("readinessProbe") or {}).get("httpGet") or {}
+            scheme = str(probe.get("scheme") or "HTTP").lower()
+    return f"{scheme}://{host}:{names.PORT_HTTP}{names.PATH_OPTIMIZATION}"
 
 
 def seconds_between(earlier: str, later: str) -> float | None:
@@ -128,10 +162,23 @@ def _container_failure(pod: str, status: Mapping[str, Any]) -> Problem | None:
             message=f"pod {pod}, {restarts}last ended: out of memory; raise resources.limits.memory of its hardware "
             "profile or in spec.podTemplate",
         )
-    return Problem(
-        reason="ModelFailed",
-        message=f"pod {pod}, {restarts}last ended with exit code {ended['exitCode']}: {last_words(ended.get('message') or '')}",
+    return _refusal(
+        f"pod {pod}, {restarts}last ended", ended["exitCode"], last_words(ended.get("message") or "")
     )
+
+
+def _refusal(what: str, exit_code: int, words: str) -> Problem:
+    """What the server said; its first word is the reason where it is one that we know."""
+    reason, colon, sentence = words.partition(": ")
+    if colon and reason in PERMANENT_REFUSALS:
+        return Problem(
+            reason=reason,
+            message=f"{what}: {sentence}; starting again does not mend this: change the spec or what it names",
+            is_permanent=True,
+        )
+    if colon and reason in PASSING_REFUSALS:
+        return Problem(reason=reason, message=f"{what}: {sentence}; it is started again, less and less often")
+    return Problem(reason="ModelFailed", message=f"{what} with exit code {exit_code}: {words}")
 
 
 def last_words(text: str) -> str:
@@ -153,6 +200,11 @@ def _condition(pod: Body, kind: str) -> Mapping[str, Any]:
         if condition.get("type") == kind:
             return dict(condition)
     return {}
+
+
+def _is_sandboxed(pod: Body) -> bool:
+    """Whether all volumes are mounted and the network is made, as far as the kubelet says."""
+    return _condition(pod, "PodReadyToStartContainers").get("status") != "False"
 
 
 def _since(pod: Body, kind: str) -> str:

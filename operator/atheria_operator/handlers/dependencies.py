@@ -9,7 +9,14 @@ from typing import Any
 
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
-from atheria_operator.runtime.ports import Clock, ClusterWriter, DemandSource, Telemetry
+from atheria_operator.domain.status.report import Parts
+from atheria_operator.runtime.ports import (
+    Clock,
+    ClusterWriter,
+    DemandSource,
+    PodReports,
+    Telemetry,
+)
 from atheria_operator.runtime.scaler import RING
 from atheria_operator.runtime.wakeups import Wakeups
 
@@ -22,6 +29,7 @@ class Dependencies:
 
     cluster: ClusterWriter
     demand: DemandSource
+    pod_reports: PodReports
     clock: Clock
     telemetry: Telemetry
     defaults: ServerDefaults
@@ -30,6 +38,9 @@ class Dependencies:
     scaling_wakeups: Wakeups
     decisions: dict[ModelKey, Decisions] = field(default_factory=dict)
     """The autoscaler's last changes by model, newest first: it adds, the status shows."""
+
+    reports: dict[ModelKey, dict[str, Parts]] = field(default_factory=dict)
+    """What pods told, by model and `pods.start_key`: the report loop writes, the status shows."""
 
     def wake(self, key: ModelKey) -> None:
         """Something of the model has changed."""
@@ -41,3 +52,7 @@ class Dependencies:
         if key not in self.decisions:
             self.decisions[key] = deque(status.get("lastDecisions") or (), maxlen=RING)
         return self.decisions[key]
+
+    def reports_of(self, key: ModelKey) -> dict[str, Parts]:
+        """What the model's pods told."""
+        return self.reports.setdefault(key, {})

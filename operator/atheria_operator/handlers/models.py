@@ -1,4 +1,7 @@
-"""Two daemons per AtheriaModel: its reconcile loop and its autoscaler. Kopf gives them life, pause and exit."""
+"""Three daemons per AtheriaModel: its reconcile loop, its autoscaler, and the reader of its pods' reports.
+
+Kopf gives them life, pause and exit.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from atheria_operator.handlers.children import observe, profiles
 from atheria_operator.handlers.dependencies import Dependencies
 from atheria_operator.runtime.ports import ClusterError, Raced
 from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
+from atheria_operator.runtime.report_reader import ReportReader
 from atheria_operator.runtime.scaler import Scaler, ScalingPorts
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +51,8 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
         ports = ReconcilePorts(
             cluster=given.cluster, demand=given.demand, clock=given.clock, events=KopfEvents()
         )
-        loop = Reconciler(key, ports, given.defaults, given.decisions_of(key, body.get("status") or {}))
+        decisions = given.decisions_of(key, body.get("status") or {})
+        loop = Reconciler(key, ports, given.defaults, decisions, given.reports_of(key))
 
         def look() -> View:
             return View(body=body, observed=observe(key, indexes), profiles=profiles(indexes))
@@ -89,6 +94,23 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
                     wait_seconds = backoff_seconds(failures, given.clock.jitter())
                     _log_failure("scaling", key, error, wait_seconds)
         given.telemetry.forget(key)
+
+    @kopf.daemon(*MODELS, id="read-reports", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
+    async def read_reports(
+        namespace: str | None, name: str, stopped: kopf.DaemonStopped, **indexes: Any
+    ) -> None:
+        key = _key(namespace, name)
+        reader = ReportReader(key, given.pod_reports, given.clock, given.reports_of(key))
+        # The flag of the reconcile loop: both have the model's pods to look at.
+        with given.reconcile_wakeups.listening(key) as woken:
+            wait_seconds = 0.0
+            while not await _stopped_or_woken(stopped, woken, wait_seconds):
+                woken.clear()
+                is_new, after_seconds = await reader.round(observe(key, indexes))
+                wait_seconds = given.resync_seconds if after_seconds is None else after_seconds
+                if is_new:
+                    given.reconcile_wakeups.wake(key)
+        given.reports.pop(key, None)
 
 
 def _key(namespace: str | None, name: str) -> ModelKey:

@@ -32,6 +32,15 @@ class Raced(Exception):  # noqa: N818 - not an error: somebody else wrote first
     """The object was not as the decision saw it; look again and decide anew."""
 
 
+class ReportError(Exception):
+    """A pod's report cannot be had; the message names the address and why."""
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        """`is_final`: the same answer would come again."""
+        super().__init__(message)
+        self.is_final = is_final
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRef:
     """An object by kind and name."""
@@ -101,6 +110,13 @@ class DemandSource(Protocol):
 
     def demand(self, key: ModelKey) -> Demand | None:
         """Demand of a model now; None when nobody says anything."""
+
+
+class PodReports(Protocol):
+    """What pods say about themselves."""
+
+    async def fetch(self, url: str) -> Any:
+        """The answer as JSON, within seconds. Raises ReportError."""
 
 
 class EventSink(Protocol):

@@ -14,6 +14,9 @@ from atheria_operator.api.parse import parse_model, parse_profile
 from atheria_operator.domain.desired.plan import Plan, build_plan
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.observed import DEPLOYMENT, Body, Observed, is_leaving, is_owned, replicas_of
+from atheria_operator.domain.status.conditions import ACCEPTED, QUALITY_ACCEPTED, READY
+from atheria_operator.domain.status.optimization import TOLD, is_baseline, refused_revision
+from atheria_operator.domain.status.report import Parts
 from atheria_operator.domain.status.summary import StatusInput, build_status, needs_write
 from atheria_operator.runtime.ports import (
     CONFLICT,
@@ -69,12 +72,14 @@ class Reconciler:
         ports: ReconcilePorts,
         defaults: ServerDefaults,
         decisions: Sequence[Mapping[str, Any]],
+        reports: Mapping[str, Parts],
     ) -> None:
-        """`decisions` is the autoscaler's ring, newest first."""
+        """`decisions` is the autoscaler's ring, newest first; `reports` is what pods told, by `pods.start_key`."""
         self._key = key
         self._ports = ports
         self._defaults = defaults
         self._decisions = decisions
+        self._reports = reports
         # The status as written last, until the watch has caught up with it.
         self._stored: tuple[int, Mapping[str, Any]] = (0, {})
 
@@ -90,7 +95,9 @@ class Reconciler:
         if isinstance(profile, Problem):
             await self._write_status(view, before, desired="", active=_active(before), problem=profile)
             return None
-        plan = build_plan(intent, profile, self._defaults, view.observed, _active(before))
+        plan = build_plan(
+            intent, profile, self._defaults, view.observed, _active(before), refused_revision(before)
+        )
         try:
             applied = await self._apply(plan, intent)
         except NotYet:
@@ -111,7 +118,12 @@ class Reconciler:
         # Looked at again: what was applied is in the watch by now, or its event comes and wakes the next round.
         view = look()
         await self._write_status(
-            view, before, desired=plan.revision.name, active=plan.active_revision, problem=None
+            view,
+            before,
+            desired=plan.revision.name,
+            active=plan.active_revision,
+            problem=None,
+            is_baseline=is_baseline(intent.serving),
         )
         await self._delete(plan, intent)
         return None
@@ -196,7 +208,14 @@ class Reconciler:
             _LOG.info("model=%s deleted=%s/%s kept=%s", intent.key, kind, ref.name, plan.revision.name)
 
     async def _write_status(
-        self, view: View, before: Mapping[str, Any], *, desired: str, active: str, problem: Problem | None
+        self,
+        view: View,
+        before: Mapping[str, Any],
+        *,
+        desired: str,
+        active: str,
+        problem: Problem | None,
+        is_baseline: bool = False,
     ) -> None:
         metadata = view.body["metadata"]
         demand = self._ports.demand.demand(self._key)
@@ -212,6 +231,8 @@ class Reconciler:
                 before=before,
                 calls=None if demand is None else demand.calls,
                 decisions=tuple(self._decisions),
+                reports=self._reports,
+                is_baseline=is_baseline,
             ),
             self._ports.clock.now(),
         )
@@ -243,18 +264,22 @@ def choose_profile(intent: ModelIntent, profiles: Mapping[str, Body]) -> Hardwar
 
 
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, bool, str, str]]:
-    """(condition, is it a warning, reason, message) of each condition of Accepted and Ready whose words changed."""
+    """(condition, is it a warning, reason, message) of each change that is worth an Event.
+
+    Of Accepted and Ready; of QualityAccepted only what a pod told, as its failure to start is in Ready already.
+    """
     old = {condition["type"]: condition for condition in before.get("conditions") or ()}
     found: list[tuple[str, bool, str, str]] = []
     for condition in after["conditions"]:
-        kind, known = condition["type"], old.get(condition["type"], {})
-        is_new = (condition["status"], condition["reason"]) != (known.get("status"), known.get("reason"))
-        if (
-            kind in ("Accepted", "Ready")
-            and is_new
-            and not (kind == "Accepted" and condition["status"] == "True")
-        ):
-            found.append((kind, condition["status"] == "False", condition["reason"], condition["message"]))
+        kind, status, reason = condition["type"], condition["status"], condition["reason"]
+        known = old.get(kind, {})
+        is_told = (
+            kind == READY
+            or (kind == ACCEPTED and status != "True")
+            or (kind == QUALITY_ACCEPTED and reason in TOLD)
+        )
+        if is_told and (status, reason) != (known.get("status"), known.get("reason")):
+            found.append((kind, status == "False", reason, condition["message"]))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,66 @@ def test_a_pod_with_accelerators_asks_for_them_and_the_users_template_is_merged(
     assert pod["nodeSelector"] == {"zone": "a"}
     assert template["metadata"]["annotations"] == {"team": "physics"}
     assert "nodeAffinity" in pod["affinity"]
+
+
+def test_a_model_made_cheaper_gets_its_sections_its_cache_and_the_key_as_a_file(space: Any) -> None:
+    space.apply_model(
+        model={"source": "pvc://weights/law"},
+        precision={"policy": "hierarchy", "keepFp32": ["law.out"]},
+        compile={"mode": "aot", "rowBuckets": [1, 8]},
+        quality={"profile": "strict", "limits": {"C4": 0.015}},
+        warmup={"shapes": [[16, 8, 8]], "hooks": ["pkg.warm:up"]},
+        cache={"persistentVolumeClaim": {"claimName": "cache"}, "signingSecretName": "signer"},
+    )
+    revision = space.wait_active()
+    config = parse_serving_config(space.get("configmap", revision)["data"][names.CONFIG_FILE])
+    assert (config.precision.policy, config.precision.keep_fp32) == ("hierarchy", ("law.out",))
+    assert (config.compile.mode, config.compile.row_buckets) == ("aot", (1, 8))
+    assert (config.quality.profile, config.quality.limits) == ("strict", {"C4": 0.015})
+    assert config.warmup.hooks == ("pkg.warm:up",)
+    assert config.cache.is_shared
+    pod = space.get("deployment", revision)["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert set(mounts) == {
+        "/tmp",  # noqa: S108 - in the pod
+        "/etc/atheria",
+        config.cache.directory,
+        str(Path(config.cache.key_file).parent),
+        "/mnt/models/weights",
+    }
+    assert mounts["/mnt/models/weights"]["readOnly"] is True
+    assert "env" not in container
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["cache"]["persistentVolumeClaim"] == {"claimName": "cache"}
+    assert volumes["cache-key"]["secret"]["secretName"] == "signer"
+    # What is stored is what was asked for: nothing is applied a second time.
+    version = space.get("deployment", revision)["metadata"]["generation"]
+    space.kubectl("annotate", "am", "qca", "touched=1")
+    space.wait_condition("Accepted", "True")
+    assert space.get("deployment", revision)["metadata"]["generation"] == version
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"cache": {"persistentVolumeClaim": {"claimName": "c"}, "signingSecretName": "s"}},
+        {"cache": {"emptyDir": {"sizeLimit": "1Gi"}}},
+        {"model": {"source": "pvc://weights/law"}},
+        {"model": {"source": "oci://registry.example/model:1#law"}},
+    ],
+    ids=["claim and key", "empty", "model on a claim", "model in an image"],
+)
+def test_a_restricted_namespace_takes_the_pods(space: Any, spec: dict[str, Any]) -> None:
+    space.cluster.kubectl("label", "namespace", space.name, "pod-security.kubernetes.io/enforce=restricted")
+    space.apply_model(**spec)
+    space.wait_pods(space.wait_active())
+
+
+def test_a_restricted_namespace_refuses_a_folder_of_the_node_in_its_own_words(space: Any) -> None:
+    space.cluster.kubectl("label", "namespace", space.name, "pod-security.kubernetes.io/enforce=restricted")
+    space.apply_model(cache={"hostPath": {"path": "/var/cache/models"}})
+    assert "hostPath" in space.wait_condition("Ready", "False", "PodRefused")["message"]
 
 
 @pytest.mark.parametrize(

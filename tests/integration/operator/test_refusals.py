@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*/model.yaml"))
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "min above max",
@@ -18,8 +20,54 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "unknown scheme",
         {"model": {"source": "ftp://x/y"}},
-        ["spec.model.source", "builtin://NAME or python://package.module:LitAPIClass"],
+        ["spec.model.source", "builtin://NAME or python://package.module:LitAPIClass", "s3://BUCKET/KEY"],
     ),
+    (
+        "password in a source",
+        {"model": {"source": "https://user:secret@host/x"}},
+        ["spec.model.source", "https://HOST/PATH"],
+    ),
+    (
+        "a way out of the claim",
+        {"model": {"source": "pvc://claim/a/../../other"}},
+        ["spec.model.source", "source must not have .. as a part of its path"],
+    ),
+    ("unknown precision", {"precision": {"policy": "int4"}}, ["spec.precision.policy", '"int8", "nf4"']),
+    (
+        "unknown precision of a group",
+        {"precision": {"policy": "hierarchy", "backbone": "auto"}},
+        ["spec.precision.backbone", '"fp32", "bf16", "fp16", "int8", "nf4"'],
+    ),
+    ("no samples", {"precision": {"calibration": {"samples": 0}}}, ["calibration.samples"]),
+    ("unknown mode", {"compile": {"mode": "fast"}}, ["spec.compile.mode", '"reduce-overhead"']),
+    ("a bucket of 0", {"compile": {"rowBuckets": [0]}}, ["spec.compile.rowBuckets[0]"]),
+    ("a hook that is no function", {"warmup": {"hooks": ["os.system"]}}, ["spec.warmup.hooks[0]"]),
+    ("a hook for a week", {"warmup": {"hookTimeout": "168h"}}, ["hookTimeout", "at most 24h"]),
+    ("an ensemble of one", {"quality": {"ensemble": 1}}, ["spec.quality.ensemble"]),
+    ("a negative limit", {"quality": {"limits": {"C4": -1}}}, ["spec.quality.limits.C4"]),
+    (
+        "a gate that is off",
+        {"quality": {"profile": "off"}},
+        ["spec.quality", "profile off judges nothing: set allowUnvalidated: true"],
+    ),
+    (
+        "two caches",
+        {"cache": {"emptyDir": {}, "hostPath": {"path": "/a"}}},
+        ["spec.cache", "at most one of persistentVolumeClaim, hostPath and emptyDir"],
+    ),
+    (
+        "compiled code on an unsigned claim",
+        {"cache": {"persistentVolumeClaim": {"claimName": "c"}}, "compile": {"mode": "aot"}},
+        ["compiled code is not shared unsigned: set cache.signingSecretName", "compile.mode"],
+    ),
+    (
+        "compiled code on an unsigned folder of the node",
+        {"cache": {"hostPath": {"path": "/a"}}, "compile": {"mode": "default"}},
+        ["compiled code is not shared unsigned: set cache.signingSecretName"],
+    ),
+    ("a relative path", {"cache": {"hostPath": {"path": "a"}}}, ["spec.cache.hostPath.path"]),
+    ("a claim without a name", {"cache": {"persistentVolumeClaim": {}}}, ["claimName: Required value"]),
+    ("a size that is none", {"cache": {"emptyDir": {"sizeLimit": "much"}}}, ["emptyDir.sizeLimit"]),
     ("no source", {"model": {}}, ["spec.model.source: Required value"]),
     ("wrong digest", {"model": {"source": "builtin://qca", "digest": "sha256:12"}}, ["spec.model.digest"]),
     ("no unit", {"scaling": {"idleTimeout": "60"}}, ["spec.scaling.idleTimeout", "(ms|s|m|h)"]),
@@ -41,6 +89,38 @@ def test_a_wrong_spec_is_refused_with_the_field_and_what_is_allowed(
     assert done.returncode != 0
     for word in words:
         assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"quality": {"profile": "off", "allowUnvalidated": True}},
+        {"cache": {"emptyDir": {}}, "compile": {"mode": "aot"}},
+        {"cache": {"persistentVolumeClaim": {"claimName": "c"}}},
+        {"cache": {"hostPath": {"path": "/a"}, "signingSecretName": "s"}, "compile": {"mode": "aot"}},
+        *(
+            {"model": {"source": source}}
+            for source in (
+                "file:///models/a",
+                "pvc://claim/folder/a.safetensors",
+                "hf:///models/a",
+                "hf://owner/Name.1@main",
+                "s3://bucket/key",
+                "gs://bucket/key",
+                "https://host.example:8443/a..b.pt2",
+                "oci://registry.example/team/model:1@sha256:ab#weights",
+            )
+        ),
+    ],
+    ids=json.dumps,
+)
+def test_what_is_allowed_is_taken(bare: Any, spec: dict[str, Any]) -> None:
+    bare.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(bare.manifest(**spec)))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
+def test_the_examples_are_taken(bare: Any, example: Path) -> None:
+    bare.kubectl("apply", "--dry-run=server", "-f", str(example))
 
 
 @pytest.mark.parametrize("name", ["1model", "a.b", "x" * 51])
@@ -66,8 +146,22 @@ def test_defaults_are_stored_and_explained(bare: Any) -> None:
         "scaleDownDelay": "30s",
         "class": "atheria",
     }
-    text = bare.cluster.kubectl("explain", "am.spec.scaling.idleTimeout")
-    assert "Default: 60s" in text
+    assert spec["precision"] == {
+        "policy": "fp32",
+        "encoder": "int8",
+        "backbone": "nf4",
+        "head": "bf16",
+        "compute": "fp32",
+        "keepFp32": [],
+        "calibration": {"method": "none", "samples": 16},
+    }
+    assert spec["cache"] == {"signingSecretName": "", "key": "key"}
+    for field, words in (
+        ("scaling.idleTimeout", "Default: 60s"),
+        ("precision.policy", "Default: fp32"),
+        ("cache.hostPath", "Pod Security"),
+    ):
+        assert words in " ".join(bare.cluster.kubectl("explain", f"am.spec.{field}").split())
 
 
 def test_the_scale_subresource_works_on_a_model_that_has_never_had_replicas(bare: Any) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -148,6 +151,141 @@ def test_a_new_revision_that_fails_leaves_the_old_one_serving(space: Any) -> Non
     space.wait_condition("Warm", "True")
     assert space.model()["status"]["activeRevision"] == old
     assert space.replicas("deployment", old) == 1
+
+
+def refuse(space: Any, revision: str, words: str) -> None:
+    """Play a server of the revision that ends with these words."""
+    state = {"terminated": {"exitCode": 1, "reason": "Error", "message": f"atheria-server: error: {words}\n"}}
+    for pod in space.wait_pods(revision):
+        space.set_pod(pod["metadata"]["name"], state=state)
+
+
+def new_revision(space: Any, old: str) -> str:
+    """Name of the Deployment besides `old`, once there is one."""
+
+    def look() -> str | None:
+        names_ = [item["metadata"]["name"] for item in space.get("deployments")["items"]]
+        return next((name for name in names_ if name != old), None)
+
+    return eventually("a Deployment of another revision", look)
+
+
+def test_a_revision_that_its_gate_refuses_takes_no_call_from_the_old_one(space: Any) -> None:
+    external = {"class": "external"}
+    space.apply_model(scaling=external, replicas=1)
+    old = space.wait_active()
+    space.make_ready(old)
+    space.wait_condition("QualityAccepted", "True", "Baseline")
+    space.apply_model(scaling=external, replicas=1, precision={"policy": "nf4"})
+    new = new_revision(space, old)
+    space.wait_condition("QualityAccepted", "Unknown", "NotJudged")
+    refuse(space, new, "QualityRejected: C4 is 4.47 % off, the limit of the profile default is 5e-02")
+    quality = space.wait_condition("QualityAccepted", "False", "QualityRejected")
+    ready = space.wait_condition("Ready", "False", "QualityRejected")
+    for found in (quality, ready):
+        assert "C4 is 4.47 % off, the limit of the profile default is 5e-02" in found["message"]
+    assert ready["message"].endswith(f"calls still go to revision {old}")
+    status = space.model()["status"]
+    assert (status["activeRevision"], status["failure"]["revision"]) == (old, new)
+    events = space.get("events", "--field-selector=reason=QualityRejected,involvedObject.kind=AtheriaModel")
+    assert len(events["items"]) == 1
+    # At zero a new revision takes over at once, a refused one does not.
+    space.apply_model(scaling=external, replicas=0, precision={"policy": "nf4"})
+    eventually("no pods", lambda: space.model()["status"]["replicas"] == 0)
+    assert space.wait_condition("Active", "False", "ScaledToZero")
+    assert space.wait_condition("Ready", "False")["reason"] == "QualityRejected"
+    assert space.model()["status"]["activeRevision"] == old
+    # Another spec is another revision, with a chance of its own.
+    space.apply_model(scaling=external, replicas=0, precision={"policy": "int8"})
+    assert space.wait_active(other_than=old) != new
+    space.wait_condition("Ready", "True", "ScaledToZero")
+    assert "failure" not in space.model()["status"]
+
+
+def test_a_source_that_is_away_is_a_reason_of_its_own_and_heals(space: Any) -> None:
+    space.apply_model(model={"source": "https://models.example/law.safetensors"})
+    revision = space.wait_active()
+    refuse(space, revision, "SourceUnavailable: https://models.example/law.safetensors: no answer")
+    assert "started again" in space.wait_condition("Ready", "False", "SourceUnavailable")["message"]
+    space.make_ready(revision)
+    space.wait_condition("Ready", "True")
+
+
+@pytest.fixture
+def pod_server() -> Iterator[str]:
+    """The address of a pod: a server on its own loopback address that tells what a pod of the built-in model does."""
+    address = "127.77.0.1"
+    answer = {
+        "precision": {"policy": "hierarchy", "why": "asked for", "layers": [], "notes": []},
+        "weight_bytes": 18_432,
+        "quality": {
+            "passed": True,
+            "profile": "default",
+            "reason": "Passed",
+            "message": "",
+            "measurements": [{"name": "F_8", "value": 0.9997, "limit": 0.98}],
+        },
+        "compile": {"mode": "aot", "cache": "hit", "graphs": 2, "seconds": 1.5, "saved_seconds": 30.25},
+        "warm": [{"shape": [16, 8, 8], "rows": 8, "compile_seconds": 1.5, "run_seconds": 0.01}],
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_known = self.path == names.PATH_OPTIMIZATION
+            body = json.dumps(answer).encode()
+            self.send_response(200 if is_known else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer((address, names.PORT_HTTP), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield address
+        server.shutdown()
+        thread.join(10)
+
+
+def test_what_a_ready_pod_tells_is_in_the_status(space: Any, pod_server: str) -> None:
+    spec = {
+        "scaling": {"class": "external"},
+        "precision": {"policy": "hierarchy"},
+        "compile": {"mode": "aot"},
+    }
+    space.apply_model(replicas=1, **spec)
+    revision = space.wait_active()
+    space.wait_condition("QualityAccepted", "Unknown", "NotJudged")
+    pod = space.wait_pods(revision)[0]["metadata"]["name"]
+    space.set_pod(pod, ready=True, podIP=pod_server, podIPs=[{"ip": pod_server}])
+    accepted = space.wait_condition("QualityAccepted", "True", "Passed")
+    assert accepted["message"].endswith("F_8 0.9997 (limit 0.98)")
+    status = space.model()["status"]
+    of = {"revision": revision, "pod": pod}
+    assert status["quality"] == {
+        **of,
+        "passed": True,
+        "profile": "default",
+        "reason": "Passed",
+        "metrics": [{"name": "F_8", "value": 0.9997, "limit": 0.98}],
+    }
+    assert status["precision"] == {**of, "chosen": "hierarchy", "why": "asked for", "weightBytes": 18_432}
+    assert status["compileCache"] == {
+        **of,
+        "mode": "aot",
+        "result": "hit",
+        "graphs": 2,
+        "seconds": 1.5,
+        "savedSeconds": 30.25,
+    }
+    assert status["warmup"] == [{"shape": "16x8x8", "rows": 8, "compileSeconds": 1.5, "runSeconds": 0.01}]
+    # It stays when nobody is there to tell it.
+    space.apply_model(replicas=0, **spec)
+    space.wait_condition("Ready", "True", "ScaledToZero")
+    space.wait_condition("QualityAccepted", "True", "Passed")
+    assert space.model()["status"]["compileCache"]["savedSeconds"] == 30.25
 
 
 def test_a_model_at_zero_takes_its_new_revision_at_once(space: Any) -> None:

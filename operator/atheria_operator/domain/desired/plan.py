@@ -47,10 +47,12 @@ def build_plan(
     defaults: ServerDefaults,
     observed: Observed,
     active_before: str,
+    refused: str = "",
 ) -> Plan:
-    """`active_before` is status.activeRevision as it is stored; empty for a new model."""
+    """`active_before` is status.activeRevision as it is stored; empty for a new model. `refused` is the revision that was
+    refused for good; empty for none."""
     revision = build_revision(intent, profile, defaults)
-    active = choose_active(intent, revision, observed, active_before)
+    active = choose_active(intent, revision, observed, active_before, refused)
     wanted = [
         stamp(body)
         for body in (
@@ -81,24 +83,24 @@ def build_plan(
 
 
 def choose_active(
-    intent: ModelIntent, revision: DesiredRevision, observed: Observed, active_before: str
+    intent: ModelIntent, revision: DesiredRevision, observed: Observed, active_before: str, refused: str = ""
 ) -> str:
     """The new revision once it has a ready pod, or at once where the old one is at zero or gone.
 
-    One that took over at zero and then fails to start gives the calls back to the revision that was ready before it.
+    One that took over at zero and then fails to start gives the calls back to the revision that was ready before it, and
+    does not take them again while its pods fail, or after it was refused for good.
     """
     deployments = observed.deployments(intent.uid)
+    has_failed = refused == revision.name or any(failure_of(pod) for pod in pods_of(observed, revision.hash))
     if active_before == revision.name:
-        has_failed = any(failure_of(pod) for pod in pods_of(observed, revision.hash))
         return (has_failed and _to_return_to(intent, revision, observed)) or revision.name
-    if active_before not in deployments:
+    if active_before not in deployments or ready_pods(observed, revision.hash):
         return revision.name
-    if ready_pods(observed, revision.hash) or not (
+    is_idle = not (
         replicas_of(deployments[active_before])
         or ready_pods(observed, revision_hash_of(deployments[active_before]))
-    ):
-        return revision.name
-    return active_before
+    )
+    return revision.name if is_idle and not has_failed else active_before
 
 
 def _to_return_to(intent: ModelIntent, revision: DesiredRevision, observed: Observed) -> str:

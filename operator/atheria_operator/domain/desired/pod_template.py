@@ -8,6 +8,7 @@ from typing import Any, Final
 from atheria_contract import names
 from atheria_operator.api.model import HardwareProfile, ModelIntent
 from atheria_operator.domain.desired.merge import merge_template
+from atheria_operator.domain.desired.volumes import Mounted, build_volumes
 
 USER_ID: Final = 65532
 GRACE_SECONDS: Final = 40
@@ -27,6 +28,7 @@ def build_pod_template(
     intent: ModelIntent, profile: HardwareProfile, defaults: ServerDefaults
 ) -> dict[str, Any]:
     """The template without what names a revision: its labels and its ConfigMap come by `name_revision`."""
+    mounted = build_volumes(intent, defaults.pull_policy)
     spec: dict[str, Any] = {
         "serviceAccountName": intent.key.name,
         "automountServiceAccountToken": False,
@@ -39,9 +41,12 @@ def build_pod_template(
             "fsGroup": USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(intent, profile, defaults)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "containers": [_container(intent, profile, defaults, mounted)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *(one.volume for one in mounted)],
     }
+    if any("persistentVolumeClaim" in one.volume for one in mounted):
+        # Else every start walks through all files of the volume to give them to the group.
+        spec["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
     if profile.node_selector:
         spec["nodeSelector"] = dict(profile.node_selector)
     if profile.node_affinity:
@@ -61,7 +66,9 @@ def name_revision(template: dict[str, Any], labels: dict[str, str], config_map: 
     return {"metadata": metadata, "spec": spec}
 
 
-def _container(intent: ModelIntent, profile: HardwareProfile, defaults: ServerDefaults) -> dict[str, Any]:
+def _container(
+    intent: ModelIntent, profile: HardwareProfile, defaults: ServerDefaults, mounted: tuple[Mounted, ...]
+) -> dict[str, Any]:
     return {
         "name": names.CONTAINER_MODEL,
         "image": profile.image or defaults.image,
@@ -86,6 +93,7 @@ def _container(intent: ModelIntent, profile: HardwareProfile, defaults: ServerDe
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, empty directory
             {"name": _CONFIG_VOLUME, "mountPath": names.CONFIG_DIRECTORY, "readOnly": True},
+            *(one.mount for one in mounted),
         ],
     }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
+from atheria_contract.serving import ServingConfig
 from atheria_operator.api.model import HardwareProfile, ModelIntent
 from atheria_operator.domain.desired.pod_template import ServerDefaults, build_pod_template
 from atheria_operator.domain.names import revision_name
@@ -32,7 +33,7 @@ def build_revision(
 ) -> DesiredRevision:
     """The revision of an intent; scaling has no part in its hash."""
     template = build_pod_template(intent, profile, defaults)
-    config_json = intent.serving.to_json()
+    config_json = config_text(intent.serving)
     digest = digest_of({"config": config_json, "template": template})
     return DesiredRevision(
         hash=digest,
@@ -40,6 +41,18 @@ def build_revision(
         config_json=config_json,
         template=template,
     )
+
+
+def config_text(serving: ServingConfig) -> str:
+    """The configuration as JSON, without sections that say nothing: a server from before they existed reads it, too."""
+    default = ServingConfig(name=serving.name, source=serving.source)
+    silent = {
+        field.name
+        for field in fields(serving)
+        if is_dataclass(section := getattr(serving, field.name)) and section == getattr(default, field.name)
+    }
+    data = {key: value for key, value in json.loads(serving.to_json()).items() if key not in silent}
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def digest_of(value: Any) -> str:

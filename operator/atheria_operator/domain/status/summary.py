@@ -20,6 +20,13 @@ from atheria_operator.domain.status.conditions import (
     Condition,
     merge_conditions,
 )
+from atheria_operator.domain.status.optimization import (
+    of_problem,
+    quality_accepted,
+    refusal_of,
+    reported_parts,
+)
+from atheria_operator.domain.status.report import Parts
 
 SCALED_TO_ZERO = "ScaledToZero"
 
@@ -44,13 +51,32 @@ class StatusInput:
     """Held and in flight, where known."""
     decisions: Sequence[Mapping[str, Any]] = ()
     """The autoscaler's last changes, newest first."""
+    reports: Mapping[str, Parts] = field(default_factory=dict)
+    """What pods told about their model, by `pods.start_key`."""
+    is_baseline: bool = False
+    """The spec asks for nothing that would have to be compared with the model as it is."""
 
 
 def build_status(given: StatusInput, now: str) -> dict[str, Any]:
     """The whole status as it is to be stored; `now` is RFC 3339 in UTC."""
     deployments = given.observed.deployments(given.uid)
-    ready = _ready(given)
-    facts = (_accepted(given), ready, _warm(given), _active(given))
+    desired = given.desired_revision
+    desired_hash = _hash_of(given, desired)
+    failure = refusal_of(given.observed, desired, desired_hash, given.before) if desired else None
+    parts = reported_parts(given.observed, desired_hash, given.reports, given.before)
+    ready = _ready(given, failure)
+    quality = (
+        of_problem(given.problem)
+        if given.problem
+        else quality_accepted(
+            desired,
+            pods_of(given.observed, desired_hash),
+            failure,
+            parts.get("quality") or {},
+            is_baseline=given.is_baseline,
+        )
+    )
+    facts = (_accepted(given), ready, _warm(given, parts), _active(given), quality)
     pods = [pod for pod in given.observed.pods if not is_leaving(pod)]
     active_hash = _hash_of(given, given.active_revision)
     status: dict[str, Any] = {
@@ -71,7 +97,10 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
             for name, body in sorted(deployments.items())
         ],
         "lastDecisions": [dict(decision) for decision in given.decisions],
+        **parts,
     }
+    if failure:
+        status["failure"] = failure
     if given.active_revision:
         status["activeRevision"] = given.active_revision
     if given.calls is not None:
@@ -98,7 +127,7 @@ def _accepted(given: StatusInput) -> Condition:
     return Condition(type=ACCEPTED, status="True", reason="Accepted", message="the spec can be served")
 
 
-def _ready(given: StatusInput) -> Condition:
+def _ready(given: StatusInput, failure: Mapping[str, str] | None) -> Condition:
     """Of the revision that the spec asks for: a change that does not come up is not Ready, whoever still answers."""
     if given.problem:
         return Condition(
@@ -114,6 +143,13 @@ def _ready(given: StatusInput) -> Condition:
     if ready:
         return Condition(
             type=READY, status="True", reason="Ready", message=f"{len(ready)} of {asked} pods answer calls"
+        )
+    if failure is not None:
+        return Condition(
+            type=READY,
+            status="False",
+            reason=failure["reason"],
+            message=failure["message"] + _still_served(given),
         )
     if deployment is not None and asked == 0:
         return Condition(
@@ -131,9 +167,19 @@ def _ready(given: StatusInput) -> Condition:
     )
 
 
-def _warm(given: StatusInput) -> Condition:
+def _warm(given: StatusInput, parts: Parts) -> Condition:
     revision = given.active_revision or given.desired_revision
     if ready_pods(given.observed, _hash_of(given, revision)):
+        measured = parts.get("steadiness") or {}
+        if measured.get("revision") == revision and not measured["passed"]:
+            return Condition(
+                type=WARM,
+                status="False",
+                reason="NotSteady",
+                message=f"the first call of {measured.get('bucket')} took {measured.get('ratio', 0):.2f} times what the "
+                "warm-up measured, allowed are 1.1: something is still made at the first call, or the processor is shared; "
+                "see status.warmup",
+            )
         return Condition(type=WARM, status="True", reason="WarmedUp", message="a pod is loaded and warmed up")
     deployment = given.observed.deployments(given.uid).get(revision)
     if deployment is not None and replicas_of(deployment) == 0:

@@ -23,8 +23,10 @@ Planner = Callable[..., Plan]
 def planned(cpu: HardwareProfile, defaults: ServerDefaults) -> Planner:
     """Plans on the cpu profile."""
 
-    def plan(intent: ModelIntent, observed: Observed | None = None, active: str = "") -> Plan:
-        return build_plan(intent, cpu, defaults, observed or Observed(), active)
+    def plan(
+        intent: ModelIntent, observed: Observed | None = None, active: str = "", refused: str = ""
+    ) -> Plan:
+        return build_plan(intent, cpu, defaults, observed or Observed(), active, refused)
 
     return plan
 
@@ -163,6 +165,47 @@ def test_a_revision_that_took_over_at_zero_and_fails_gives_the_calls_back_and_th
     failing = as_observed(old, woken, pods=(failing_pod(taken.revision.hash),))
     returned = planned(changed, failing, new["metadata"]["name"])
     assert (returned.active_revision, returned.delete) == (old["metadata"]["name"], ())
+
+
+def test_calls_that_were_given_back_stay_there_while_the_new_revision_fails(
+    intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
+) -> None:
+    old = old_deployment(intent(), cpu, defaults, replicas=0)
+    changed = intent(model={"source": "python://nope:X"})
+    new = old_deployment(changed, cpu, defaults, replicas=1)
+    failing = as_observed(old, new, pods=(failing_pod(new["metadata"]["labels"][names.LABEL_REVISION]),))
+    again = planned(changed, failing, old["metadata"]["name"])
+    assert (again.active_revision, again.delete) == (old["metadata"]["name"], ())
+
+
+def test_a_revision_that_was_refused_for_good_takes_no_calls_at_zero_until_it_is_ready(
+    intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
+) -> None:
+    old = old_deployment(intent(), cpu, defaults, replicas=0)
+    changed = intent(precision={"policy": "nf4"})
+    new = old_deployment(changed, cpu, defaults, replicas=0)
+    old_name, new_name = old["metadata"]["name"], new["metadata"]["name"]
+    at_zero = as_observed(old, new)
+    assert planned(changed, at_zero, old_name).active_revision == new_name
+    refused = planned(changed, at_zero, old_name, new_name)
+    assert (refused.active_revision, refused.delete) == (old_name, ())
+    # It had the calls already when it was refused: it gives them back, with no pod left to tell.
+    assert planned(changed, at_zero, new_name, new_name).active_revision == old_name
+    ready = as_observed(old, new, pods=(ready_pod(new["metadata"]["labels"][names.LABEL_REVISION]),))
+    assert planned(changed, ready, old_name, new_name).active_revision == new_name
+    # Another spec is another revision.
+    assert planned(intent(precision={"policy": "int8"}), at_zero, old_name, new_name).active_revision not in (
+        old_name,
+        new_name,
+    )
+
+
+def test_a_refused_revision_without_a_predecessor_keeps_its_calls(
+    intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
+) -> None:
+    only = old_deployment(intent(), cpu, defaults, replicas=0)
+    name = only["metadata"]["name"]
+    assert planned(intent(), as_observed(only), name, name).active_revision == name
 
 
 def test_of_several_older_revisions_the_one_that_was_ready_is_kept(

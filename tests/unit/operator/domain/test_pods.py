@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from atheria_operator.domain.pods import failure_of, last_words, progress_of, seconds_between
+from atheria_operator.domain.observed import slim_pod
+from atheria_operator.domain.pods import (
+    PASSING_REFUSALS,
+    PERMANENT_REFUSALS,
+    failure_of,
+    last_words,
+    progress_of,
+    report_url,
+    seconds_between,
+    start_key,
+)
 
 
 def pod(
@@ -126,3 +136,67 @@ def test_seconds_between_two_times_are_never_negative_and_unknown_without_both()
     assert seconds_between("2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z") == 60
     assert seconds_between("2026-01-01T00:01:00Z", "2026-01-01T00:00:00Z") == 0
     assert seconds_between("", "2026-01-01T00:00:00Z") is None
+
+
+def ended(words: str) -> Any:
+    message = f"loading\natheria-server: error: {words}\n"
+    return pod(container={"state": {"terminated": {"exitCode": 1, "message": message}}, "restartCount": 2})
+
+
+@pytest.mark.parametrize("reason", sorted(PERMANENT_REFUSALS | PASSING_REFUSALS))
+def test_the_servers_first_word_is_the_reason_and_says_whether_another_start_helps(reason: str) -> None:
+    found = failure_of(ended(f"{reason}: layer 3: not possible"))
+    assert found is not None
+    assert (found.reason, found.is_permanent) == (reason, reason in PERMANENT_REFUSALS)
+    assert "pod p, restarted 2 times, last ended: layer 3: not possible" in found.message
+
+
+@pytest.mark.parametrize("words", ["QualityRejected", "Other: x", "no QualityRejected: x", "KeyError: 'a'"])
+def test_other_words_stay_a_failure_of_the_model(words: str) -> None:
+    found = failure_of(ended(words))
+    assert found is not None
+    assert (found.reason, found.is_permanent) == ("ModelFailed", False)
+    assert found.message.endswith(f"exit code 1: {words}")
+
+
+def test_a_pod_whose_volumes_are_not_mounted_says_where_to_look() -> None:
+    conditions = [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:01Z"},
+        {"type": "PodReadyToStartContainers", "status": "False"},
+    ]
+    assert "a volume is missing: kubectl describe pod p" in progress_of(pod(conditions=conditions)).message
+    conditions[1]["status"] = "True"
+    assert "describe" not in progress_of(pod(conditions=conditions)).message
+
+
+@pytest.mark.parametrize(
+    ("address", "probe", "url"),
+    [
+        ("", {}, ""),
+        ("10.0.0.7", {}, "http://10.0.0.7:8000/v2/health/optimization"),
+        ("10.0.0.7", {"scheme": "HTTP"}, "http://10.0.0.7:8000/v2/health/optimization"),
+        ("10.0.0.7", {"scheme": "HTTPS"}, "https://10.0.0.7:8000/v2/health/optimization"),
+        ("fd00::7", {}, "http://[fd00::7]:8000/v2/health/optimization"),
+    ],
+)
+def test_a_report_is_fetched_as_the_readiness_probe_asks(
+    address: str, probe: dict[str, Any], url: str
+) -> None:
+    whole = {
+        "metadata": {"name": "p", "managedFields": []},
+        "spec": {
+            "containers": [
+                {"name": "side", "readinessProbe": {"httpGet": {"scheme": "HTTPS"}}},
+                {"name": "model", "image": "x", "readinessProbe": {"httpGet": probe}},
+            ]
+        },
+        "status": {"podIP": address} if address else {},
+    }
+    assert report_url(slim_pod(whole)) == url
+
+
+def test_a_restarted_container_is_another_start() -> None:
+    def started(at: str) -> Any:
+        return pod(container={"state": {"running": {"startedAt": at}}})
+
+    assert start_key(started("1")) == start_key(started("1")) != start_key(started("2"))

@@ -56,6 +56,11 @@ def test_scaling_has_no_part_in_a_revision(
         {"batching": {"maxLatency": "1ms"}},
         {"warmup": {"shapes": [[1]]}},
         {"podTemplate": {"spec": {"nodeSelector": {"a": "b"}}}},
+        {"precision": {"policy": "int8"}},
+        {"compile": {"mode": "aot"}},
+        {"warmup": {"hooks": ["a:b"]}},
+        {"quality": {"limits": {"C4": 0.01}}},
+        {"cache": {"emptyDir": {}}},
     ],
 )
 def test_what_changes_the_pods_changes_the_revision(

@@ -76,6 +76,7 @@ def test_a_ready_pod_makes_ready_warm_and_active_and_is_measured() -> None:
         "Ready": ("True", "Ready"),
         "Warm": ("True", "WarmedUp"),
         "Active": ("True", "Scaled"),
+        "QualityAccepted": ("Unknown", "NotJudged"),
     }
     assert (status["replicas"], status["readyReplicas"], status["phase"]) == (2, 1, "Ready")
     assert status["coldStart"] == {
@@ -98,6 +99,7 @@ def test_zero_pods_is_ready_but_neither_warm_nor_active_and_the_last_cold_start_
         "Ready": ("True", "ScaledToZero"),
         "Warm": ("False", "ScaledToZero"),
         "Active": ("False", "ScaledToZero"),
+        "QualityAccepted": ("Unknown", "NotJudged"),
     }
     assert status["coldStart"] == before["coldStart"]
 
@@ -146,6 +148,7 @@ def test_a_problem_with_the_spec_is_not_accepted_and_not_ready() -> None:
         "Ready": ("False", "UnknownSource"),
         "Warm": ("False", "UnknownSource"),
         "Active": ("False", "NoRevision"),
+        "QualityAccepted": ("Unknown", "UnknownSource"),
     }
 
 

@@ -79,12 +79,14 @@ class Rig:
         self.cluster = Memory()
         self.events: list[tuple[bool, str]] = []
         self.pods: tuple[Mapping[str, Any], ...] = ()
+        self.reports: dict[str, Mapping[str, Any]] = {}
         ports: Any = self
         self.loop = Reconciler(
             KEY,
             ReconcilePorts(cluster=ports.cluster, demand=ports, clock=ports, events=ports),
             ServerDefaults(image="server:1"),
             (),
+            self.reports,
         )
 
     def demand(self, _: ModelKey) -> None:

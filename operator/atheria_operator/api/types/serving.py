@@ -1,0 +1,153 @@
+"""What is served, on what, and how calls and pods are counted."""
+
+# ruff: noqa: N815 - fields are spelt as in the API.
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from atheria_operator.api.types.fields import (
+    SOURCE_FORMS,
+    SOURCE_PATTERN,
+    LongDuration,
+    Part,
+    Preserved,
+    ShortDuration,
+    refusal,
+)
+
+
+class Model(Part):
+    """What to serve."""
+
+    source: str = Field(
+        max_length=512,
+        description=f"Where the model comes from: {SOURCE_FORMS}. A claim and an image are mounted read-only, other files are "
+        "fetched into spec.cache. Not a place for passwords. Required.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {"rule": f"self.matches(r'{SOURCE_PATTERN}')", "message": f"source must be {SOURCE_FORMS}"},
+                {
+                    "rule": r"!self.matches(r'(^|[/#])\.\.(/|$)')",
+                    "message": "source must not have .. as a part of its path",
+                },
+            ]
+        },
+    )
+    parameters: dict[str, Preserved] = Field(
+        default={},
+        max_length=64,
+        description="Arguments of the model by name, e.g. law: nca. Values are strings, numbers or booleans. "
+        "Default: none. At most 64.",
+    )
+    digest: str = Field(
+        default="",
+        pattern=r"^(sha256:[0-9a-f]{64})?$",
+        description="Digest that the model's weights must have, sha256:<64 hexadecimal digits>; a pod with other weights "
+        "fails. Default: empty, which checks nothing.",
+    )
+    idempotent: bool = Field(
+        default=False,
+        description="Whether a call may be computed twice: if a worker process dies, its calls are computed again, once, "
+        "instead of failing with UNAVAILABLE. Default: false.",
+    )
+
+
+class Hardware(Part):
+    """On what to serve it."""
+
+    profile: str = Field(
+        default="cpu",
+        min_length=1,
+        max_length=253,
+        description="Name of an AtheriaHardwareProfile (kubectl get atheriahardwareprofiles). Default: cpu.",
+    )
+    count: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Devices of the profile's resource per pod. Default: 1. From 1 to 64.",
+    )
+
+
+class Batching(Part):
+    """How calls are computed together."""
+
+    maxBatchSize: int = Field(
+        default=8, ge=1, le=1024, description="Rows computed together at most. Default: 8. From 1 to 1024."
+    )
+    maxLatency: ShortDuration = Field(
+        default="50ms",
+        description="Longest wait for a fuller batch while the model computes, e.g. 50ms; an idle model starts at once. "
+        "Default: 50ms. From 0ms to 60s.",
+    )
+
+
+class Concurrency(Part):
+    """How much is computed at a time, and how much may wait."""
+
+    workersPerReplica: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Processes in a pod that each hold the model, per device; more than one where one process does not fill "
+        "the device. Default: 1. From 1 to 16.",
+    )
+    maxQueueDepth: int = Field(
+        default=512,
+        ge=1,
+        le=1_000_000,
+        description="Rows waiting in a pod, and calls held in a gateway, at most; further calls get RESOURCE_EXHAUSTED. "
+        "Default: 512. From 1 to 1000000.",
+    )
+
+
+class Scaling(Part):
+    """How many pods."""
+
+    model_config = ConfigDict(
+        json_schema_extra=refusal(
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must not be above maxReplicas: lower minReplicas or raise maxReplicas",
+        )
+    )
+
+    minReplicas: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Fewest pods. 0 lets the model go to zero when idle. Default: 0. From 0 to 1000.",
+    )
+    maxReplicas: int = Field(
+        default=1, ge=1, le=1000, description="Most pods. Default: 1. From 1 to 1000, not below minReplicas."
+    )
+    initialReplicas: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Pods that a newly created model starts, so that it is warm before its first call; 0 starts none. Within "
+        "minReplicas and maxReplicas; not used with class external. Default: 1. From 0 to 1000.",
+    )
+    metric: Literal["queueDepth"] = Field(
+        default="queueDepth",
+        description="What is compared with target: queueDepth, the calls held in gateways or in flight. Default: queueDepth.",
+    )
+    target: int = Field(
+        default=4, ge=1, le=100_000, description="Calls per pod to aim at. Default: 4. From 1 to 100000."
+    )
+    idleTimeout: LongDuration = Field(
+        default="60s",
+        description="Time without any call after which the model goes to minReplicas, e.g. 5m. Default: 60s. At most 24h.",
+    )
+    scaleDownDelay: LongDuration = Field(
+        default="30s",
+        description="Time that fewer pods must have been enough before one is taken away, e.g. 30s. Default: 30s. At most 24h.",
+    )
+    scalingClass: Literal["atheria", "external"] = Field(
+        default="atheria",
+        alias="class",
+        description="Who decides the number of pods: atheria (from calls), or external (spec.replicas, as written through the "
+        "scale subresource by a person, HPA or KEDA). Default: atheria.",
+    )

@@ -1,0 +1,121 @@
+"""A pod's report as parts of the status, whatever it says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atheria_operator.api.types import AtheriaModelStatus
+from atheria_operator.domain.status.report import MAX_ENTRIES, read_report
+
+ANSWER: dict[str, Any] = {
+    "precision": {"policy": "hierarchy", "why": "asked for", "layers": [{}], "notes": []},
+    "weight_bytes": 18_432,
+    "quality": {
+        "passed": True,
+        "profile": "default",
+        "reason": "Passed",
+        "message": "",
+        "measurements": [
+            {"name": "F_8", "value": 0.9997, "limit": 0.98},
+            {"name": "S", "value": 0.00020000001, "limit": None},
+        ],
+    },
+    "compile": {
+        "mode": "reduce-overhead",
+        "cache": "hit",
+        "why": "",
+        "graphs": 4,
+        "seconds": 1.25,
+        "saved_seconds": 22.5,
+    },
+    "warm": [{"shape": [16, 64, 64], "rows": 8, "compile_seconds": 1.0, "run_seconds": 0.004}],
+    "evaluation": {"throughput": 120.5, "device": "cpu", "deep": {"left": "out"}, "measured": True},
+}
+
+
+def parts(answer: Any) -> dict[str, Any]:
+    return dict(read_report(answer, revision="qca-a", pod="p"))
+
+
+def test_every_part_that_a_server_tells_becomes_a_part_of_the_status() -> None:
+    of = {"revision": "qca-a", "pod": "p"}
+    assert parts(ANSWER) == {
+        "quality": {
+            **of,
+            "passed": True,
+            "profile": "default",
+            "reason": "Passed",
+            "metrics": [
+                {"name": "F_8", "value": 0.9997, "limit": 0.98},
+                {"name": "S", "value": 0.0002},
+            ],
+        },
+        "precision": {**of, "chosen": "hierarchy", "why": "asked for", "weightBytes": 18_432},
+        "compileCache": {
+            **of,
+            "mode": "reduce-overhead",
+            "result": "hit",
+            "graphs": 4,
+            "seconds": 1.25,
+            "savedSeconds": 22.5,
+        },
+        "warmup": [{"shape": "16x64x64", "rows": 8, "compileSeconds": 1.0, "runSeconds": 0.004}],
+        "evaluation": {"throughput": 120.5, "device": "cpu", "measured": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"), [([16, 8], "16x8"), ([], "default"), ("16x8", "16x8"), ([16, "a"], None), (None, None)]
+)
+def test_a_shape_is_one_word(shape: Any, name: str | None) -> None:
+    found = parts({"warm": [{"shape": shape, "rows": 1}]}).get("warmup", [{}])[0]
+    assert found.get("shape") == name
+
+
+@pytest.mark.parametrize("answer", [None, [], "text", 7, {}, {"quality": [], "warm": {}, "compile": 1}])
+def test_an_answer_that_tells_nothing_is_no_part(answer: Any) -> None:
+    assert parts(answer) == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), True, "0.9", None, 10**400],
+    ids=["nan", "inf", "bool", "text", "null", "huge"],
+)
+def test_a_metric_without_a_number_is_left_out_and_the_others_stay(value: Any) -> None:
+    quality = {"passed": False, "measurements": [{"name": "a", "value": value}, {"name": "b", "value": 1}]}
+    assert parts({"quality": quality})["quality"]["metrics"] == [{"name": "b", "value": 1.0}]
+
+
+def test_two_metrics_of_one_name_are_one_and_a_flood_is_cut() -> None:
+    many = [{"name": f"m{index}", "value": index} for index in range(1000)]
+    metrics = parts({"quality": {"measurements": [many[0], *many]}})["quality"]["metrics"]
+    assert len(metrics) == len({metric["name"] for metric in metrics}) <= MAX_ENTRIES
+
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=2000)
+_KEYS = st.sampled_from(
+    [
+        *("precision", "policy", "why", "weight_bytes", "quality", "passed", "profile", "reason", "message"),
+        *("measurements", "name", "value", "limit", "compile", "mode", "cache", "graphs", "seconds"),
+        *("saved_seconds", "warm", "shape", "rows", "compile_seconds", "run_seconds", "evaluation"),
+    ]
+)
+
+
+@given(
+    answer=st.recursive(
+        _LEAVES,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=12),
+        max_leaves=40,
+    )
+)
+def test_no_answer_makes_a_status_that_the_schema_refuses(answer: Any) -> None:
+    found = parts(answer)
+    AtheriaModelStatus.model_validate(found)
+    json.dumps(found, allow_nan=False)
