@@ -70,13 +70,12 @@ RUN cd /tmp/requirements \
 FROM pip AS server-cpu-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-# torchao needs a newer torch; bitsandbytes brings 120 MB for devices that this image is not for.
+# bitsandbytes brings 120 MB for devices that this image is not for.
 COPY requirements/server.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt /tmp/requirements/
 RUN sed -i 's/^include-system-site-packages = false$/include-system-site-packages = true/' /opt/atheria/pyvenv.cfg \
  && cd /tmp/requirements \
  && /opt/atheria/bin/pip install --require-hashes -r server.txt -r otel.txt -r sources.txt \
  && /opt/atheria/bin/pip install --require-hashes --no-deps -r optimize.txt \
- && /opt/atheria/bin/pip uninstall -y torchao \
  && find /opt/atheria/lib -name 'libbitsandbytes_*' ! -name '*_cpu.so' -delete \
  && /opt/atheria/bin/pip uninstall -y pip
 

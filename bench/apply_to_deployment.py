@@ -67,7 +67,7 @@ def wait_until_healthy(operator: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and operator.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/healthz", timeout=2):
+            with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/readyz", timeout=2):
                 return
         except OSError:
             time.sleep(0.2)

@@ -102,6 +102,12 @@ SERVERS: Final[Mapping[str, Server]] = {
         command=_bare("--window-seconds", "0"),
         loads=(IDLE,),
     ),
+    "bare-asyncio": Server(
+        title="bare grpc.aio with a batcher, asyncio's own loop",
+        kind=payloads.GRPC,
+        command=_bare("--asyncio"),
+        loads=(BUSY,),
+    ),
     "bare-echo": Server(
         title="bare grpc.aio, no model", kind=payloads.ECHO, command=_bare("--echo"), loads=(BUSY, IDLE)
     ),

@@ -13,7 +13,7 @@ PRECISIONS: Final = ("fp32", "bf16", "fp16", "int8", "nf4")
 """What the weights of a group may be kept as."""
 POLICIES: Final = (*PRECISIONS, "hierarchy", "auto")
 COMPUTE_TYPES: Final = ("fp32", "bf16", "fp16")
-CALIBRATIONS: Final = ("none", "minmax", "percentile", "smoothquant")
+CALIBRATIONS: Final = ("none", "dynamic", "minmax", "percentile", "smoothquant")
 COMPILE_MODES: Final = ("off", "default", "reduce-overhead", "max-autotune", "aot", "tensorrt", "auto")
 ON_MISS: Final = ("eager", "refuse")
 QUALITY_PROFILES: Final = ("default", "strict", "off")
@@ -24,7 +24,8 @@ class CalibrationConfig:
     """How the ranges of activations are learnt."""
 
     method: str = "none"
-    """One of CALIBRATIONS."""
+    """One of CALIBRATIONS: `none` = activations are not rounded, `dynamic` = by the range of each row as it comes, the others
+    by ranges learnt from golden states."""
     samples: int = 16
     """Golden states that are observed."""
 
@@ -42,7 +43,7 @@ class PrecisionConfig:
     head: str = "bf16"
     """For `hierarchy`: the modules that write the output."""
     compute: str = "fp32"
-    """Type of the activations between the modules, one of COMPUTE_TYPES."""
+    """Type in which int8 and nf4 layers multiply, one of COMPUTE_TYPES; what they return has the type that they were given."""
     keep_fp32: tuple[str, ...] = ()
     """Patterns (fnmatch) of qualified module names that stay as they are."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = parse_arguments(given)
     except ServingConfigError as error:
         return _fail(str(error), EXIT_USAGE)
+    # As the first process of a container it would ignore the signal until `serve` handles it.
+    signal.signal(signal.SIGTERM, _end)
     from atheria_server.engine.process import WorkerProcess
     from atheria_server.engine.start import worker_specs
 
@@ -51,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for worker in workers:
             worker.kill()
     return 0
+
+
+def _end(number: int, _: object) -> None:
+    """Before there is anything to drain."""
+    sys.exit(128 + number)
 
 
 def _fail(reason: str, code: int) -> int:

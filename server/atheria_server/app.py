@@ -57,7 +57,9 @@ STOP_GRACE_SECONDS: Final = 2.0
 def serve(config: ServingConfig, workers: Sequence[WorkerProcess], began: float) -> None:
     """Serve until a signal. `began` = time.monotonic() at the start of the process. Raises StartError."""
     try:
-        served = load_served(config.source, config.parameters, config.digest)
+        served = load_served(
+            config.source, config.parameters, config.digest, cache_directory=config.cache.directory
+        )
         for line in limit_batches(served, config.max_batch_size):
             _LOG.warning("%s", line)
     except Exception as error:
@@ -107,6 +109,7 @@ class Application:
             in_flight=lambda: self._engine.in_flight,
             ready=lambda: self._service.ready,
         )
+        self._metrics.observe_traffic(lambda: self._engine.traffic)
         self._security = read_security(os.environ, time.monotonic)
         if self._security.certificates:
             self._metrics.observe_certificate(self._security.certificates.expires_at_seconds)

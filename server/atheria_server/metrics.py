@@ -17,9 +17,11 @@ from atheria_contract import names
 from atheria_server.core.bucket_labels import BucketLabels, FewLabels
 from atheria_server.core.statistics import Statistics
 from atheria_server.current_trace import TRACE
+from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.calls import Call
 from atheria_server.metric_series import LABEL_MODEL, Distribution, SeriesCollector, Tally
 from atheria_server.prepared_metrics import PreparedModel
+from atheria_server.traffic_metrics import TrafficCollector
 
 BATCH_BUCKETS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
 SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -154,6 +156,10 @@ class ServerMetrics:
         self._depth.set_function(depth)
         self._in_flight.set_function(in_flight)
         self._ready.set_function(lambda: float(ready()))
+
+    def observe_traffic(self, traffic: Callable[[], Traffic]) -> None:
+        """Where the counters of the shared memory read their values."""
+        self._registry.register(TrafficCollector(traffic, self._model))
 
     def observe_certificate(self, expires_at_seconds: Callable[[], float]) -> None:
         """Where the gauge of a server with TLS reads its value; without TLS there is none."""

@@ -123,7 +123,11 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
     serve = commands.add_parser("serve", help="serve one model")
-    serve.add_argument("source", nargs="?", help="builtin://NAME or python://package.module:LitAPIClass")
+    serve.add_argument(
+        "source",
+        nargs="?",
+        help="builtin://NAME, python://package.module:LitAPIClass, or files: file://, pvc://, oci://, hf://, s3://, gs://, https://",
+    )
     serve.add_argument("--config", metavar="FILE", help="the configuration as JSON, instead of SOURCE")
     serve.add_argument("--name", help="name that callers use (default: the source's last part)")
     serve.add_argument(
@@ -190,4 +194,8 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _default_name(source: str) -> str:
-    return re.split(r"[/:.]", source.rstrip("/"))[-1].lower() or source
+    """The last part: `builtin://qca` is qca, `python://package.module:Api` is api, `file:///models/net.pt2` is net."""
+    last = re.split(r"[/:]", source.rstrip("/"))[-1]
+    if not source.startswith("python:"):
+        return last.partition(".")[0].lower() or source
+    return last.rpartition(".")[2].lower() or source

@@ -12,6 +12,7 @@ from atheria_gateway.core.model import ModelKey as GatewayModel
 from atheria_gateway.runtime.measures import Measures
 from atheria_local import promtool
 from atheria_operator.adapters.telemetry import PrometheusTelemetry
+from atheria_operator.api.model import ModelKey as OperatorModel
 from atheria_server.engine.calls import plain_call
 from atheria_server.metrics import ServerMetrics
 
@@ -60,5 +61,13 @@ def test_nothing_is_wrong_with_the_gateways_metrics() -> None:
 
 def test_nothing_is_wrong_with_the_operators_metrics() -> None:
     registry = CollectorRegistry()
-    PrometheusTelemetry(registry).reconciled(0.1, is_error=True)
+    telemetry = PrometheusTelemetry(registry)
+    telemetry.reconciled(0.1, "Conflict")
+    telemetry.replicas(OperatorModel(namespace="n", name="m"), desired=1, ready=0)
+    telemetry.scaled(OperatorModel(namespace="n", name="m"), "Demand")
+    telemetry.woken("reconcile")
+    telemetry.called("PATCH", 200)
+    telemetry.led(is_leader=True)
+    telemetry.started("Pulling", 3.0)
+    telemetry.watch_heartbeat(lambda: 0.0)
     assert lint(generate_latest(registry)) == ""

@@ -151,7 +151,8 @@ class StartError(Exception):
 class ModelRefusedError(ValueError):
     """A worker will not serve the model: its settings, weights or results are not what they must be.
 
-    `reason` is one of REFUSALS; the operator reads it at the beginning of the process's last line.
+    `reason` is one of REFUSALS; the operator reads it at the beginning of the process's last line. Other exceptions
+    that have such a `reason` are told in the same way.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -5,7 +5,7 @@ Used by `core.queue`, `core.batching` and the engine; the tensors themselves sta
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,3 +35,9 @@ class QueuedCall:
     """1 goes before everything else, 9 after everything else."""
     caller: str = ""
     """Callers of one priority get equal shares of the rows."""
+
+
+def wanted_until(calls: Sequence[QueuedCall]) -> float:
+    """The latest deadline of a batch's calls, monotonic seconds; 0 if one of them has none."""
+    deadlines = [call.deadline_at for call in calls if call.deadline_at is not None]
+    return max(deadlines) if len(deadlines) == len(calls) else 0.0

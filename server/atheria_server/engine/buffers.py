@@ -18,6 +18,29 @@ KEPT_BUFFERS: Final = 64
 """Buffers that nobody uses are given back beyond this sum or number; each costs a file handle at both ends."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What went through the shared memory of a process and its peer, since the start."""
+
+    buffers_made: int = 0
+    """Fresh memory; constant in steady state."""
+    buffers_lent: int = 0
+    """Messages that had a buffer, made for them or used again."""
+    written_bytes: int = 0
+    """Copied into them here."""
+    read_bytes: int = 0
+    """Received in the peer's."""
+
+    def __add__(self, other: Traffic) -> Traffic:
+        """Both together."""
+        return Traffic(
+            buffers_made=self.buffers_made + other.buffers_made,
+            buffers_lent=self.buffers_lent + other.buffers_lent,
+            written_bytes=self.written_bytes + other.written_bytes,
+            read_bytes=self.read_bytes + other.read_bytes,
+        )
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Buffer:
     """One mapped memory file."""
@@ -49,6 +72,9 @@ class BufferPool:
         self._free_bytes = 0
         self.made_total = 0
         """Buffers made since the start; constant in steady state."""
+        self.lent_total = 0
+        self.written_bytes = 0
+        """Asked for by those who wrote them."""
 
     @property
     def lent_count(self) -> int:
@@ -65,6 +91,8 @@ class BufferPool:
         else:
             buffer = self._make(max(SMALLEST_BYTES, 1 << (size_bytes - 1).bit_length()))
         self._lent[buffer.buffer_id] = buffer
+        self.lent_total += 1
+        self.written_bytes += size_bytes
         return buffer
 
     def take_back(self, buffer_id: int) -> int | None:
@@ -107,6 +135,8 @@ class BufferViews:
 
     def __init__(self) -> None:
         self._maps: dict[int, mmap.mmap] = {}
+        self.read_bytes = 0
+        """Of the messages that were received."""
 
     def add(self, buffer_id: int, fd: int) -> None:
         """Map a new buffer; the descriptor is closed."""
@@ -122,3 +152,7 @@ class BufferViews:
     def forget(self, buffer_id: int) -> None:
         """It is not used again; the memory goes when the last array in it does."""
         self._maps.pop(buffer_id, None)
+
+    def forget_all(self) -> None:
+        """As `forget`, of every buffer."""
+        self._maps.clear()

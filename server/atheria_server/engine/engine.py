@@ -30,9 +30,10 @@ from atheria_server.core.errors import (
 from atheria_server.core.infer import InferAnswer
 from atheria_server.core.memory_fit import Footprint
 from atheria_server.core.queue import BoundedQueue, QueueFullError
-from atheria_server.core.request import QueuedCall
+from atheria_server.core.request import QueuedCall, wanted_until
 from atheria_server.core.restarts import RestartPolicy, restart_delay
 from atheria_server.core.row_limits import RowLimits
+from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
 from atheria_server.engine.events import EngineEvents
@@ -140,6 +141,8 @@ class Engine:
         self.report: Mapping[str, Any] = {}
         """What the newest worker made of the model; empty before."""
         self._watch = PhaseWatch()
+        self._past_traffic = Traffic()
+        """Of workers that died."""
         self.ready_changed = asyncio.Event()
         """Set whenever `ready` may have changed; whoever waits for it clears it."""
 
@@ -173,6 +176,11 @@ class Engine:
     def in_flight(self) -> int:
         """Calls accepted and not answered, the waiting ones included."""
         return self._in_flight
+
+    @property
+    def traffic(self) -> Traffic:
+        """Through the memory that is shared with the workers, since the start."""
+        return sum((slot.worker.traffic for slot in self._slots), self._past_traffic)
 
     def check_room(self) -> None:
         """Refuses a call before anybody reads it: the cheapest way to stay honest under overload. Raises FullError."""
@@ -355,7 +363,7 @@ class Engine:
         self._events.batch_sent(sum(call.rows for call in calls), waits, calls)
         self._count_padding(calls)
         worker = min(self._ready_workers(), key=lambda w: w.batches_in_flight)
-        future = worker.compute(calls, wanted_until=_wanted_until(batch))
+        future = worker.compute(calls, wanted_until=wanted_until(batch))
         future.add_done_callback(partial(self._on_batch, members))
 
     def _send_stream(self, queued: QueuedCall, now: float) -> None:
@@ -443,6 +451,7 @@ class Engine:
                 self.ready_changed.set()
                 if self._stopping.is_set() or not await self._may_restart(slot, str(death)):
                     return
+            self._past_traffic += worker.traffic
             slot.worker = WorkerProcess(slot.spec)
             self._events.worker_restarted()
 
@@ -489,9 +498,3 @@ class Engine:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay)
         return not self._stopping.is_set()
-
-
-def _wanted_until(batch: Sequence[QueuedCall]) -> float:
-    """The latest deadline of its calls; 0 if one has none."""
-    deadlines = [call.deadline_at for call in batch if call.deadline_at is not None]
-    return max(deadlines) if len(deadlines) == len(batch) else 0.0

@@ -208,6 +208,7 @@ def receive(sock: socket.socket, views: BufferViews) -> Message | None:
     if not buffer_id:
         return Message(kind=kind, work_id=work_id, body={}, view=memoryview(b""))
     view = views.view(buffer_id)
+    views.read_bytes += start + length
     text = bytes(view[start : start + length])
     body = _read(text) if repeats and length <= _REMEMBERED_BYTES else json.loads(text)
     return Message(

@@ -17,6 +17,8 @@ from atheria_server.core.errors import StartError
 _LOG = logging.getLogger("atheria.engine")
 PROGRESS_SECONDS: Final = 15.0
 """While a phase lasts, a line in the log this often."""
+PARTS_SECONDS: Final = 5.0
+"""Of a phase with many short parts, a line in the log this often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class PhaseWatch:
     async def loaded(self, worker: Starting) -> Mapping[str, Any]:
         """What it says when it can compute. Raises what `worker.loaded` does, and StartError for a phase that took too long."""
         loop = asyncio.get_running_loop()
-        began = since = loop.time()
+        began = since = told = loop.time()
         while True:
             next_phase = asyncio.ensure_future(worker.phases.get())
             waits: set[asyncio.Future[Any]] = {worker.loaded, next_phase}
@@ -93,10 +95,16 @@ class PhaseWatch:
                     waits, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED
                 )
                 if next_phase in done:
-                    self.phase, since = next_phase.result(), loop.time()
-                    _LOG.info(
-                        "event=phase pid=%d seconds=%.1f phase=%r", worker.pid, since - began, self.phase.text
-                    )
+                    before, self.phase = self.phase, next_phase.result()
+                    since = loop.time()
+                    if before.name != self.phase.name or since - told >= PARTS_SECONDS:
+                        told = since
+                        _LOG.info(
+                            "event=phase pid=%d seconds=%.1f phase=%r",
+                            worker.pid,
+                            since - began,
+                            self.phase.text,
+                        )
                 elif worker.loaded in done:
                     return worker.loaded.result()
                 elif bound is not None and loop.time() >= since + bound:

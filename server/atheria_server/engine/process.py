@@ -24,7 +24,7 @@ from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartErr
 from atheria_server.core.infer import InferAnswer
 from atheria_server.core.memory_fit import Footprint
 from atheria_server.engine import memory
-from atheria_server.engine.buffers import BufferPool, BufferViews
+from atheria_server.engine.buffers import BufferPool, BufferViews, Traffic
 from atheria_server.engine.calls import Call
 from atheria_server.engine.phases import Phase
 from atheria_server.engine.resources import thread_environment
@@ -153,6 +153,16 @@ class WorkerProcess:
     def alive(self) -> bool:
         """False from the moment that its end is seen."""
         return not self.ended.done()
+
+    @property
+    def traffic(self) -> Traffic:
+        """Through the memory shared with it."""
+        return Traffic(
+            buffers_made=self._pool.made_total,
+            buffers_lent=self._pool.lent_total,
+            written_bytes=self._pool.written_bytes,
+            read_bytes=self._views.read_bytes,
+        )
 
     @property
     def batches_in_flight(self) -> int:
@@ -354,7 +364,7 @@ class WorkerProcess:
 
     def _on_exit(self) -> None:
         self._on_readable_rest()
-        self._views = BufferViews()  # what it sent was copied; give its memory back
+        self._views.forget_all()  # what it sent was copied
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         how = _ending(self._process.wait())

@@ -17,8 +17,9 @@ from atheria_server.engine.litserve_log import LoggerQueue
 from atheria_server.engine.phases import Phase, Progress
 from atheria_server.models.registry import load_served
 from atheria_server.models.served import Served, limit_batches
+from atheria_server.optimize.compiled import Compiled
 from atheria_server.optimize.loaded import LoadedModel
-from atheria_server.optimize.pipeline import Compiled, prepare
+from atheria_server.optimize.pipeline import prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,9 @@ class ReadyModel:
 
 def build(config: ServingConfig) -> Served:
     """What the source names, its batch sizes within the server's. Raises what the user's module raises."""
-    served = load_served(config.source, config.parameters, config.digest)
+    served = load_served(
+        config.source, config.parameters, config.digest, cache_directory=config.cache.directory
+    )
     limit_batches(served, config.max_batch_size)
     return served
 

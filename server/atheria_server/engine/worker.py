@@ -22,7 +22,9 @@ from atheria_server.engine.compilations import compilation_count
 from atheria_server.engine.device_memory import measure
 from atheria_server.engine.out_of_memory import compute_in_parts
 from atheria_server.engine.plain_tensors import as_outputs
-from atheria_server.models.contract import Batch
+from atheria_server.models.contract import Array, Batch
+from atheria_server.optimize.compiled import Compiled
+from atheria_server.optimize.row_padding import cut, filled, padded
 
 _LOG = logging.getLogger("atheria.worker")
 FRAMES_AHEAD: Final = 4
@@ -58,8 +60,11 @@ class Worker:
         *,
         described: bool,
         device: str = "cpu",
+        compiled: Compiled | None = None,
     ) -> None:
         self._api = api
+        self._compiled = compiled
+        self._eager_fallbacks = 0
         self._device = device
         self._compilations = compilation_count()
         self._cache_counts = (0, 0)
@@ -132,6 +137,9 @@ class Worker:
         if (compilations := compilation_count()) != self._compilations:
             body["compilations"] = compilations - self._compilations
             self._compilations = compilations
+        if self._compiled and (fallbacks := self._compiled.eager_fallbacks()) != self._eager_fallbacks:
+            body["eager_fallbacks"] = fallbacks - self._eager_fallbacks
+            self._eager_fallbacks = fallbacks
         if not self._described and (counts := self._api.cache_counts()) != self._cache_counts:
             body["cache"] = [now - before for now, before in zip(counts, self._cache_counts, strict=True)]
             self._cache_counts = counts
@@ -149,19 +157,25 @@ class Worker:
         wanted = message.body["wanted"]
         if self._described:
             try:
-                outputs, fits = compute_in_parts(
-                    partial(hooks.compute_described, self._api), _batch(message, entries[0])
-                )
+                outputs, fits = compute_in_parts(self._compute_described, _batch(message, entries[0]))
                 return {"outputs": writer.add_all(outputs, wanted), "rows_that_fit": fits}
             except Exception as error:  # noqa: BLE001 - model code may raise anything; the caller learns it
                 return _error(error)
         try:
             requests = [hooks.plain_request(self._api, message, entry) for entry in entries]
-            results = hooks.compute_plain(self._api, requests)
+            if self._compiled:
+                requests = filled(requests, self._compiled.row_buckets)
+            results = hooks.compute_plain(self._api, requests)[: len(entries)]
         except Exception as error:  # noqa: BLE001 - as above
             return _error(error)
         pairs = zip(entries, results, strict=True)
         return {"calls": [_answer(writer, entry, result) for entry, result in pairs]}
+
+    def _compute_described(self, batch: Batch) -> dict[str, Array]:
+        if self._compiled is None:
+            return hooks.compute_described(self._api, batch)
+        full = padded(batch, self._compiled.row_buckets)
+        return cut(hooks.compute_described(self._api, full), batch.rows)
 
     def _start(self, message: memory.Message) -> None:
         entry = message.body["entries"][0]

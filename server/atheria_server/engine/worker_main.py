@@ -6,6 +6,7 @@ front must know goes back over the socket, so that one clear line can be printed
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -16,7 +17,7 @@ from typing import Any
 
 from atheria_contract.serving import parse_serving_config
 from atheria_server.allocator import keep_freed_memory
-from atheria_server.core.errors import ModelRefusedError
+from atheria_server.core.errors import REFUSALS
 from atheria_server.engine import memory
 from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.log import set_up_logging
@@ -49,8 +50,8 @@ def main(fd: int) -> int:
     except Exception as error:  # noqa: BLE001 - model code may raise anything; the front ends with its text
         if not isinstance(error, (ValueError, OSError)):
             _LOG.error("event=model_load_failed", exc_info=error)
-        kind = error.reason if isinstance(error, ModelRefusedError) else type(error).__name__
-        say(memory.FATAL, {"reason": f"{kind}: {error}"})
+        reason = str(getattr(error, "reason", ""))
+        say(memory.FATAL, {"reason": f"{reason if reason in REFUSALS else type(error).__name__}: {error}"})
         return 1
     # What loading made stays for ever: keep later collections away from it.
     gc.collect()
@@ -59,11 +60,21 @@ def main(fd: int) -> int:
     say(memory.HELLO, {**seconds, "report": ready.report})
     from atheria_server.engine.worker import Worker
 
-    Worker(ready.model, sock, views, pool, described=served.described, device=device).run()
+    described = served.described
+    Worker(ready.model, sock, views, pool, described=described, device=device, compiled=ready.compiled).run()
     if ready.loggers:
         ready.loggers.stop()
     return 0
 
 
+def _exit(code: int) -> None:
+    """As `sys.exit`, without taking the interpreter apart: the compiler that torch brings complains of that at length."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no other way to run them now
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    _exit(main(int(sys.argv[1])))

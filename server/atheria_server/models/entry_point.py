@@ -28,9 +28,10 @@ def load_entry_point(setting: str, text: str) -> Callable[..., Any]:
     module_name, _, path = text.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EntryPointError(
-            f"{setting} {text!r}: cannot import {module_name}: {type(error).__name__}: {error}"
+            f"{setting} {text!r}: cannot import {module_name}: {type(error).__name__}: {error}; "
+            "put the module into the image or the working folder"
         ) from error
     for part in path.split("."):
         if not hasattr(found, part):

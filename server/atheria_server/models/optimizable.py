@@ -45,6 +45,9 @@ class Optimizable(Protocol):
     def compile_with(self, compiler: Compile) -> None:
         """Replace the functions that compute by compiled ones. Default: the `forward` of each of `modules()`."""
 
+    def default_shapes(self) -> Sequence[tuple[int, ...]]:
+        """Shapes of one row that `warmup_calls` takes where none are configured. Default: it does not say."""
+
     def golden_calls(self, shapes: Sequence[tuple[int, ...]], count: int) -> Sequence[WarmupCall]:
         """`count` or more rows of deterministic inputs on which variants are compared; `shapes` as in `warmup_calls`.
 

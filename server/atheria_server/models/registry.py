@@ -1,4 +1,4 @@
-"""From SOURCE to what is served: `builtin://NAME` or `python://package.module:NAME`.
+"""From SOURCE to what is served: `builtin://NAME`, `python://package.module:NAME`, or files (see `from_files`).
 
 NAME is a LitAPI class, a LitAPI, a list of LitAPIs or a LitServer. Called once at start by the command line and by every
 worker. Only this module knows where the built-in models live.
@@ -19,6 +19,7 @@ import litserve
 
 from atheria_server.models.contract import Scalar
 from atheria_server.models.served import API_PATH, Served, SourceError, built, check_served, chosen
+from atheria_server.sources.source_url import SCHEMES, is_files
 
 BUILTIN: Final = {
     "echo": "atheria_server.models.echo:EchoApi",
@@ -27,13 +28,21 @@ BUILTIN: Final = {
 _WANTED: Final = "a class derived from litserve.LitAPI, a LitAPI, a list of LitAPIs or a LitServer"
 
 
-def load_served(source: str, parameters: Mapping[str, Scalar], digest: str) -> Served:
+def load_served(
+    source: str, parameters: Mapping[str, Scalar], digest: str, *, cache_directory: str = ""
+) -> Served:
     """Import the module and build what it names. Raises SourceError; errors of the user's own code pass through.
+
+    Files are brought to `cache_directory` first, where they have to be downloaded; raises UnusableSourceError then.
 
     A class whose `__init__` names `parameters` gets all of them there. Any other gets those that its `__init__` or
     LitAPI's own names (`max_batch_size`, `stream`, ...) as keyword arguments. Objects that the module has built take
     none; of several LitAPIs, the parameter `api_path` chooses one.
     """
+    if is_files(source):
+        from atheria_server.models.from_files import api_of_files
+
+        return Served(apis=(api_of_files(source, parameters, digest, cache_directory),))
     named = _named(source)
     served = built(named)
     if served is None:
@@ -105,7 +114,8 @@ def _named(source: str) -> Any:
             sys.path.insert(0, str(Path.cwd()))
     else:
         raise SourceError(
-            f"source is {source!r}; expected builtin://NAME or python://package.module:LitAPIClass"
+            f"source is {source!r}; expected builtin://NAME, python://package.module:LitAPIClass, or files: "
+            f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}"
         )
     module_name, _, name = path.partition(":")
     try:

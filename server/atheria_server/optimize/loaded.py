@@ -57,10 +57,15 @@ class LoadedModel:
 
 
 def load_model(
-    source: str, parameters: Mapping[str, Scalar], *, digest: str = "", device: str = "cpu"
+    source: str,
+    parameters: Mapping[str, Scalar],
+    *,
+    digest: str = "",
+    device: str = "cpu",
+    cache_directory: str = "",
 ) -> LoadedModel:
     """Import, build and set up a described model. Raises SourceError, and what the model's own code raises."""
-    served = load_served(source, parameters, digest)
+    served = load_served(source, parameters, digest, cache_directory=cache_directory)
     if not served.described:
         raise SourceError(
             f"{source} declares no tensors, so there is nothing to call it with; "

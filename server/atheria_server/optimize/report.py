@@ -23,9 +23,14 @@ def baseline_report(config: ServingConfig, weight_bytes: int | None) -> dict[str
         policy="fp32",
         why="",
         weight_bytes=weight_bytes,
-        quality=quality_section(config.quality.profile, passed=True, reason=BASELINE),
+        quality=baseline_section(config),
         compiled=compile_section(OFF),
     )
+
+
+def baseline_section(config: ServingConfig) -> dict[str, Any]:
+    """Of a model that is its own baseline."""
+    return quality_section(config.quality.profile, passed=True, reason=BASELINE)
 
 
 def build_report(
@@ -37,9 +42,10 @@ def build_report(
     compiled: Mapping[str, Any],
     layers: Sequence[Mapping[str, Any]] = (),
     warm: Sequence[Mapping[str, Any]] = (),
+    steadiness: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The whole report; every part is there in each report."""
+    """The whole report; every part is there in each report. `steadiness` (passed, ratio, bucket) is of compiled models."""
     return {
         "precision": {
             "policy": policy,
@@ -51,6 +57,7 @@ def build_report(
         "quality": dict(quality),
         "compile": dict(compiled),
         "warm": [dict(bucket) for bucket in warm],
+        "steadiness": dict(steadiness) if steadiness else None,
     }
 
 

@@ -51,6 +51,30 @@ def test_two_workers_compute_at_the_same_time(tmp_path: Path) -> None:
         assert server.metric("atheria_model_ready") == 1
 
 
+def test_calls_reuse_the_shared_memory_of_earlier_ones_and_the_counters_prove_it() -> None:
+    x = np.ones((4, 1024), np.float32)
+    with Server(GATE_SOURCE) as server, server.stub() as stub:
+        stub.infer(stub.request(x))
+        names = {
+            "made": "atheria_shared_buffers_made_total",
+            "lent": "atheria_shared_buffers_lent_total",
+            "bytes": "atheria_shared_memory_bytes_total",
+        }
+        before = {key: server.metric(name) for key, name in names.items()}
+        for _ in range(20):
+            stub.infer(stub.request(x))
+        after = {key: server.metric(name) for key, name in names.items()}
+        assert after["made"] == before["made"], "no fresh memory in steady state"
+        assert after["lent"] - before["lent"] == 20
+        assert 2 * x.nbytes <= (after["bytes"] - before["bytes"]) / 20 < 2 * x.nbytes + 4096, (
+            "each way each tensor is copied once"
+        )
+        pid = int(stub.infer(stub.request())["pid"][0])
+        os.kill(pid, signal.SIGKILL)
+        server.wait_line("event=worker_died")
+        assert server.metric(names["lent"]) >= after["lent"], "a counter never falls"
+
+
 def test_an_idempotent_call_survives_the_death_of_its_worker(tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     with Server(GATE_SOURCE, "--idempotent") as server, server.stub() as stub:

@@ -49,10 +49,67 @@ def test_the_documented_command_line_is_understood() -> None:
 
 @pytest.mark.parametrize(
     ("source", "name"),
-    [("builtin://qca", "qca"), ("python://a.b:MyApi", "myapi"), ("weird", "weird")],
+    [
+        ("builtin://qca", "qca"),
+        ("python://a.b:MyApi", "myapi"),
+        ("weird", "weird"),
+        ("file:///models/net.pt2", "net"),
+        ("s3://bucket/a/Model/", "model"),
+        ("hf:///models/tiny", "tiny"),
+    ],
 )
 def test_the_name_comes_from_the_source_where_none_is_given(source: str, name: str) -> None:
     assert parse_arguments(["serve", source]).name == name
+
+
+def test_the_options_of_optimization_become_its_sections(tmp_path: Path) -> None:
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    config = parse_arguments(
+        [
+            "serve",
+            "builtin://qca",
+            "--precision",
+            "hierarchy",
+            "--group-precision",
+            "head=fp32",
+            "--keep-fp32",
+            "law.out",
+            "--compile",
+            "default",
+            "--row-buckets",
+            "4,1",
+            "--on-miss",
+            "refuse",
+            "--warmup-request",
+            str(request),
+            "--warmup-hook",
+            "a.b:c",
+            "--quality",
+            "strict",
+            "--quality-limit",
+            "C4=0.1",
+            "--cache",
+            "/cache",
+            "--cache-key",
+            "/key",
+            "--cache-shared",
+        ]
+    )
+    assert (config.precision.policy, config.precision.head, config.precision.encoder) == (
+        "hierarchy",
+        "fp32",
+        "int8",
+    )
+    assert config.precision.keep_fp32 == ("law.out",)
+    assert (config.compile.mode, config.compile.row_buckets, config.compile.on_miss) == (
+        "default",
+        (1, 4),
+        "refuse",
+    )
+    assert (config.warmup.requests, config.warmup.hooks) == (("{}",), ("a.b:c",))
+    assert (config.quality.profile, config.quality.limits) == ("strict", {"C4": 0.1})
+    assert (config.cache.directory, config.cache.key_file, config.cache.is_shared) == ("/cache", "/key", True)
 
 
 def test_a_configuration_file_is_read_and_options_override_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import litserve
 import numpy as np
 
+from atheria_server.core.quality import Measurement
 from atheria_server.models.contract import (
     Arrays,
     Batch,
@@ -22,11 +23,17 @@ from atheria_server.models.contract import (
     ValidCall,
     WarmupCall,
 )
+from atheria_server.models.qca import quality
 from atheria_server.models.qca import signature as sig
 from atheria_server.models.qca.settings import Scalar, parse_settings
 from atheria_server.models.qca.validate import parse_request
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from atheria_server.models.optimizable import Compile
+    from atheria_server.models.qca.decoding import VolumeDecoder
+    from atheria_server.models.qca.fused import Advance
     from atheria_server.models.qca.laws import Law
 
 
@@ -39,6 +46,8 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
         self.settings = parse_settings(parameters)
         self.digest = digest
         self.law: Law | None = None
+        self.volumes: VolumeDecoder | None = None
+        self.advance: Advance | None = None
 
     def metadata(self) -> ModelMetadata:
         """Inputs and outputs with -1 for batch, height and width."""
@@ -53,6 +62,7 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
                 TensorSpec(name=sig.OUTPUT_DENSITY, datatype="FP32", shape=(-1, -1, -1)),
                 TensorSpec(name=sig.OUTPUT_PHASE, datatype="FP32", shape=(-1, -1, -1)),
                 TensorSpec(name=sig.OUTPUT_METRICS, datatype="FP32", shape=(-1, len(sig.METRICS))),
+                TensorSpec(name=sig.OUTPUT_VOLUME, datatype="FP32", shape=(-1, -1, -1, -1), optional=True),
             ),
         )
 
@@ -73,20 +83,28 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
                 sig.PARAMETER_HEIGHT: request.height,
                 sig.PARAMETER_WIDTH: request.width,
                 sig.PARAMETER_INITIAL: request.initial,
+                sig.PARAMETER_DEPTH: request.depth,
             },
             rows=request.rows,
             batch_key=("qca", streaming, request.initial, *request.key),
         )
 
     def warmup_calls(self, shapes: Sequence[tuple[int, ...]], rows: int) -> Sequence[WarmupCall]:
-        """One short call a shape (2d, H, W) of one row; default (2d, 64, 64). Raises InvalidRequestError."""
+        """One short call a shape (2d, H, W); default (2d, 64, 64). Raises InvalidRequestError.
+
+        Of as many steps as touch every graph of a compiled law.
+        """
         calls = []
-        for shape in shapes or [(2 * self.settings.channels, sig.SIDE_DEFAULT, sig.SIDE_DEFAULT)]:
+        for shape in shapes or self.default_shapes():
             if len(shape) != 3 or shape[0] != 2 * self.settings.channels:
                 raise InvalidRequestError(
                     f"warm-up shape is {list(shape)}; expected [{2 * self.settings.channels}, H, W]"
                 )
-            size = {sig.PARAMETER_HEIGHT: shape[1], sig.PARAMETER_WIDTH: shape[2], sig.PARAMETER_STEPS: 1}
+            size = {
+                sig.PARAMETER_HEIGHT: shape[1],
+                sig.PARAMETER_WIDTH: shape[2],
+                sig.PARAMETER_STEPS: sum(sig.STEPS_PER_GRAPH),
+            }
             calls.append(WarmupCall(inputs={sig.INPUT_SEED: np.zeros(rows, np.int64)}, parameters=size))
         return calls
 
@@ -94,11 +112,44 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
         """Worker: load the law onto the device. Raises WeightsError."""
         import torch
 
+        from atheria_server.models.qca.decoding import VolumeDecoder
         from atheria_server.models.qca.weights import load_law
 
         torch.set_num_threads(self.settings.threads)
         self.torch_device = device
         self.law = load_law(self.settings, self.digest).to(device)
+        self.advance = None
+        if self.volumes is None:  # setup may run again for another precision
+            self.volumes = VolumeDecoder.tuned(device, self.settings.channels)
+
+    def compile_with(self, compiler: Compile) -> None:
+        """Several steps in one graph; rows with noise stay as they are written."""
+        from atheria_server.models.qca.fused import compiled_advance
+
+        self.advance = compiled_advance(self._loaded(), compiler)
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The law."""
+        return {"law": self._loaded()}
+
+    def module_groups(self) -> Mapping[str, Sequence[str]]:
+        """The law's own groups; {} for a law without weights."""
+        return {
+            group: [f"law.{pattern}" for pattern in patterns]
+            for group, patterns in self._loaded().groups().items()
+        }
+
+    def default_shapes(self) -> Sequence[tuple[int, ...]]:
+        """(2d, 64, 64)."""
+        return [(2 * self.settings.channels, sig.SIDE_DEFAULT, sig.SIDE_DEFAULT)]
+
+    def golden_calls(self, shapes: Sequence[tuple[int, ...]], count: int) -> Sequence[WarmupCall]:
+        """`count` seeds after 1, 8, 16 and 32 steps at each shape (2d, H, W); default 32 x 32."""
+        return quality.golden_calls(self.settings.channels, shapes, count)
+
+    def compare(self, baseline: Sequence[Arrays], variant: Sequence[Arrays]) -> Sequence[Measurement]:
+        """Fidelities and statistics of the ensemble, from the outputs `state`."""
+        return quality.compare(baseline, variant)
 
     def predict(self, batch: Batch) -> Arrays:
         """Worker: all outputs of a checked batch after its steps."""
@@ -112,6 +163,11 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
     def _frames(self, batch: Batch, every: int) -> Iterator[Frame]:
         from atheria_server.models.qca import compute
 
+        frames = compute.frames(self._loaded(), self.torch_device, batch, every, self.advance)
+        depth = int(batch.parameters.get(sig.PARAMETER_DEPTH, 0))
+        return self.volumes.add_volumes(frames, depth) if depth and self.volumes else frames
+
+    def _loaded(self) -> Law:
         if self.law is None:
             raise RuntimeError("setup was not called; call it before predict or stream")
-        return compute.frames(self.law, self.torch_device, batch, every)
+        return self.law

@@ -13,25 +13,39 @@ from atheria_server.models.contract import Batch, Frame
 from atheria_server.models.qca import observables
 from atheria_server.models.qca import signature as sig
 from atheria_server.models.qca.evolution import trajectory
+from atheria_server.models.qca.fused import Advance
 from atheria_server.models.qca.initial import initial_state
 from atheria_server.models.qca.laws import Law
 from atheria_server.models.qca.step import density
 
 
-def frames(law: Law, device: str, batch: Batch, every: int) -> Iterator[Frame]:
-    """The outputs of a checked batch after every `every` steps, and after the last step."""
+def frames(
+    law: Law, device: str, batch: Batch, every: int, advance: Advance | None = None
+) -> Iterator[Frame]:
+    """The outputs of a checked batch after every `every` steps, and after the last step.
+
+    `advance` takes several steps at once, where no row has noise.
+    """
     steps = int(batch.parameters[sig.PARAMETER_STEPS])
     seeds = batch.inputs[sig.INPUT_SEED].tolist()
     sigmas = batch.inputs[sig.PARAMETER_NOISE].tolist()
-    state = _start(law, batch).to(device)
+    # Contiguous, and of the mode of all later states: a compiled `advance` would have to compile anew for any other.
+    with torch.inference_mode():
+        state = _start(law, batch).to(device).contiguous()
+    if any(sigmas):
+        advance = None
     walk = trajectory(state, law, steps, seeds=seeds, sigmas=sigmas)
     step = 0
     while step < steps:
         # The mode is entered anew for each frame: a generator must not leave it on between two.
         with torch.inference_mode():
-            for _ in range(min(every, steps - step)):
-                state = next(walk)
-                step += 1
+            count = min(every, steps - step)
+            if advance is not None:
+                state = advance(state, count)
+            else:
+                for _ in range(count):
+                    state = next(walk)
+            step += count
             outputs = _outputs(state)
         yield Frame(outputs=outputs, parameters={sig.PARAMETER_STEP: step})
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from atheria_server.models.qca.laws import Law
 from atheria_server.models.qca.noise import dephase
-from atheria_server.models.qca.step import exact_step
 
 
 def evolve(
@@ -39,6 +38,6 @@ def trajectory(
     """The states after step 1, 2 ... `steps`, each a new tensor; nothing is computed before it is asked for."""
     rows = state.shape[0]
     for step in range(steps):
-        state = exact_step(state, law.angles(state))
+        state = law.step(state)
         state = dephase(state, seeds or [0] * rows, sigmas or [0.0] * rows, step)
         yield state

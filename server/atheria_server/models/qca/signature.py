@@ -22,6 +22,8 @@ OUTPUT_PHASE: Final = "phase"
 OUTPUT_METRICS: Final = "metrics"
 """FP32 [B, 5], columns METRICS."""
 OUTPUTS: Final = (OUTPUT_STATE, OUTPUT_DENSITY, OUTPUT_PHASE, OUTPUT_METRICS)
+OUTPUT_VOLUME: Final = "volume"
+"""FP32 [B, D, H, W], only for requests with `depth` = D (see `decoding`)."""
 
 METRICS: Final = ("entropy", "c4", "contrast", "coherence", "norm")
 
@@ -31,6 +33,8 @@ PARAMETER_EVERY: Final = "every"
 PARAMETER_HEIGHT: Final = "height"
 PARAMETER_WIDTH: Final = "width"
 PARAMETER_INITIAL: Final = "initial"
+PARAMETER_DEPTH: Final = "depth"
+"""Planes of the output `volume`; without it there is none."""
 PARAMETERS: Final = (
     PARAMETER_STEPS,
     PARAMETER_NOISE,
@@ -38,14 +42,21 @@ PARAMETERS: Final = (
     PARAMETER_HEIGHT,
     PARAMETER_WIDTH,
     PARAMETER_INITIAL,
+    PARAMETER_DEPTH,
 )
 PARAMETER_STEP: Final = "step"
 """On each streamed answer: how many steps its outputs are away from the input."""
 
 STEPS_DEFAULT: Final = 8
 STEPS_MAX: Final = 64
+STEPS_PER_GRAPH: Final = (4, 1)
+"""Of a compiled law, descending. Four steps in a graph save calls, which are a third of a small request's time; eight save
+little more, and take much longer to compile."""
 NOISE_MAX: Final = 10.0
 """Radians; the coherence factor exp(-noise^2) is 0 to float64 long before."""
+DEPTH_MAX: Final = 128
+VOXELS_MAX: Final = 1 << 23
+"""Of all rows of a request together: 32 MiB."""
 SIDE_DEFAULT: Final = 64
 SIDE_MULTIPLE: Final = 8
 SIDE_MIN: Final = 8

@@ -18,7 +18,7 @@ from atheria_server.models.contract import InvalidRequestError
 from atheria_server.models.qca import signature as sig
 
 Scalar = str | int | float | bool
-BatchKey = tuple[int, int, int, int]
+BatchKey = tuple[int, int, int, int, int]
 
 
 class InvalidQcaRequestError(InvalidRequestError):
@@ -41,6 +41,8 @@ class QcaRequest:
     """Steps between two streamed answers; equal to `steps` where the request does not stream."""
     noise: float
     """Standard deviation in radians of each cell's phase kick after each step."""
+    depth: int
+    """Planes of the output `volume`; 0 = it is not wanted."""
 
     @property
     def rows(self) -> int:
@@ -49,8 +51,8 @@ class QcaRequest:
 
     @property
     def key(self) -> BatchKey:
-        """Equal for requests that may be computed together: (steps, every, height, width)."""
-        return (self.steps, self.every, self.height, self.width)
+        """Equal for requests that may be computed together: (steps, every, height, width, depth)."""
+        return (self.steps, self.every, self.height, self.width, self.depth)
 
 
 def parse_request(
@@ -81,8 +83,9 @@ def parse_request(
     else:
         raise InvalidQcaRequestError("no input; send state FP32 [B, 2d, H, W] or seed INT64 [B]")
     steps = _whole(sig.PARAMETER_STEPS, parameters.get(sig.PARAMETER_STEPS, sig.STEPS_DEFAULT), sig.STEPS_MAX)
+    found_seeds = _seeds(seeds, len(state)) if state is not None else _seeds(seeds, None)
     return QcaRequest(
-        seeds=_seeds(seeds, len(state)) if state is not None else _seeds(seeds, None),
+        seeds=found_seeds,
         state=state,
         height=height,
         width=width,
@@ -90,6 +93,7 @@ def parse_request(
         steps=steps,
         every=_whole(sig.PARAMETER_EVERY, parameters.get(sig.PARAMETER_EVERY, steps), steps),
         noise=_noise(parameters.get(sig.PARAMETER_NOISE, 0.0)),
+        depth=_depth(parameters, len(found_seeds) * height * width),
     )
 
 
@@ -135,6 +139,18 @@ def _whole(name: str, value: Scalar, high: int) -> int:
             f"parameter {name} is {value!r}; expected a whole number from 1 to {high}"
         )
     return value
+
+
+def _depth(parameters: Mapping[str, Scalar], cells: int) -> int:
+    if sig.PARAMETER_DEPTH not in parameters:
+        return 0
+    depth = _whole(sig.PARAMETER_DEPTH, parameters[sig.PARAMETER_DEPTH], sig.DEPTH_MAX)
+    if depth * cells > sig.VOXELS_MAX:
+        raise InvalidQcaRequestError(
+            f"parameter depth is {depth}, which makes a volume of {depth * cells} voxels over all rows; allowed up to "
+            f"{sig.VOXELS_MAX}, which is depth {sig.VOXELS_MAX // cells} here"
+        )
+    return depth
 
 
 def _side(name: str, value: Scalar) -> int:

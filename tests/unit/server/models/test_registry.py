@@ -54,7 +54,7 @@ def test_a_class_gets_the_parameters_that_its_init_names(module: str) -> None:
     ("source", "parameters", "digest", "words"),
     [
         ("builtin://none", {}, "", "builtin://qca"),
-        ("s3://x", {}, "", "python://"),
+        ("ftp://x", {}, "", "python://"),
         ("python://no_such_module_here:X", {}, "", "no_such_module_here"),
         ("{module}:Missing", {}, "", "Missing"),
         ("{module}:number", {}, "", "litserve.LitAPI"),

@@ -1,4 +1,4 @@
-"""Both laws as served, and a few small states; torch on one thread, as in the worker."""
+"""The laws as served, and a few small states; torch on one thread, as in the worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(params=["kerr", "nca"])
+@pytest.fixture(params=["kerr", "nca", "unet", "euler"])
 def law(request: pytest.FixtureRequest) -> Law:
     return load_law(parse_settings({"law": request.param}))
 

@@ -1,0 +1,1 @@
+"""Measures what model optimisation gains here; one module a command, see docs/optimization."""

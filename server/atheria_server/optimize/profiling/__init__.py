@@ -1,0 +1,1 @@
+"""Where the time of a call goes: stages, operations, batch sizes; measured in interleaved rounds."""
