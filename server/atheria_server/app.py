@@ -22,7 +22,7 @@ import uvloop
 from atheria_contract.serving import ServingConfig
 from atheria_server.core.batching import BatchPolicy
 from atheria_server.core.caller_limits import CallerLimits
-from atheria_server.core.errors import StartError
+from atheria_server.core.errors import StartError, start_failure
 from atheria_server.engine.engine import Compute, Engine, EngineLimits
 from atheria_server.engine.health import HealthWatch
 from atheria_server.engine.process import WorkerProcess
@@ -63,7 +63,7 @@ def serve(config: ServingConfig, workers: Sequence[WorkerProcess], began: float)
         for line in limit_batches(served, config.max_batch_size):
             _LOG.warning("%s", line)
     except Exception as error:
-        raise StartError(f"{type(error).__name__}: {error}") from error
+        raise StartError(start_failure(error)) from error
     uvloop.run(_run(config, served, workers, began))
 
 

@@ -43,7 +43,7 @@ def test_a_wrong_model_is_refused_by_kubectl_apply(
                 "scaling": {"minReplicas": 1, "maxReplicas": 1},
             },
             "Ready",
-            "ModelFailed",
+            "DigestMismatch",
             "digest",
         ),
         (

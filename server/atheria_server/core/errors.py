@@ -178,3 +178,10 @@ REFUSALS: Final = frozenset(
         WEIGHTS_INVALID,
     }
 )
+
+
+def start_failure(error: Exception) -> str:
+    """`Reason: text` for an exception that keeps a model from being served: its own reason, or its type."""
+    reason = getattr(error, "reason", "")
+    kind = reason if isinstance(reason, str) and reason in REFUSALS else type(error).__name__
+    return f"{kind}: {error}"

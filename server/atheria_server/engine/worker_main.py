@@ -17,7 +17,7 @@ from typing import Any
 
 from atheria_contract.serving import parse_serving_config
 from atheria_server.allocator import keep_freed_memory
-from atheria_server.core.errors import REFUSALS
+from atheria_server.core.errors import start_failure
 from atheria_server.engine import memory
 from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.log import set_up_logging
@@ -50,8 +50,7 @@ def main(fd: int) -> int:
     except Exception as error:  # noqa: BLE001 - model code may raise anything; the front ends with its text
         if not isinstance(error, (ValueError, OSError)):
             _LOG.error("event=model_load_failed", exc_info=error)
-        reason = str(getattr(error, "reason", ""))
-        say(memory.FATAL, {"reason": f"{reason if reason in REFUSALS else type(error).__name__}: {error}"})
+        say(memory.FATAL, {"reason": start_failure(error)})
         return 1
     # What loading made stays for ever: keep later collections away from it.
     gc.collect()

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from atheria_server.sources.errors import UnusableSourceError
+from atheria_server.sources.errors import UnusableSourceError, WrongDigestError
 
 MAX_FILES: Final = 10_000
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
@@ -28,7 +28,7 @@ def check_digest(path: Path, expected: str) -> None:
     check_digest_form(expected)
     found = digest_of(path)
     if found != expected:
-        raise UnusableSourceError(
+        raise WrongDigestError(
             f"{path.name} has digest {found}, expected {expected}; restore the files or correct the digest"
         )
 

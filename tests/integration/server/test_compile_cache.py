@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from atheria_server.optimize.compiling.aot import compiled_ahead, package_path
+import pytest
 
-START_SECONDS = 100
+START_SECONDS = 240
 POD = """
 import json, sys
 from dataclasses import asdict
@@ -45,6 +45,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.timeout(2 * START_SECONDS)
 def test_of_two_pods_that_start_together_one_compiles_and_both_compute_the_same(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_bytes(os.urandom(32).hex().encode())
@@ -52,7 +53,7 @@ def test_of_two_pods_that_start_together_one_compiles_and_both_compute_the_same(
     pods = [
         subprocess.Popen(
             [sys.executable, "-c", POD, str(shared), str(key)],
-            env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -77,25 +78,3 @@ def test_of_two_pods_that_start_together_one_compiles_and_both_compute_the_same(
         assert one["infidelity"] <= 1e-6
         assert (one["compilations_in_service"], one["eager_fallbacks"], one["recompiles"]) == (0, 0, 0)
     assert [path.name for path in (shared / "compiled").iterdir()] == [first["key"]]
-
-
-def test_a_package_is_made_once_and_loads_without_compiling(tmp_path: Path) -> None:
-    import torch
-
-    weight = torch.randn(3, 3)
-
-    def function(x: torch.Tensor, times: int) -> torch.Tensor:
-        for _ in range(times):
-            x = x @ weight + 1
-        return x
-
-    x = torch.randn(2, 3)
-    package = package_path(tmp_path / "packages", "qca/advance", ("layout", 1))
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "torch")
-    with torch.inference_mode():
-        made, was_made = compiled_ahead(function, (x, 2), {}, package)
-        loaded, was_made_again = compiled_ahead(function, (x, 2), {}, package)
-        assert torch.allclose(made(x, 2), function(x, 2), atol=1e-5)
-        assert torch.equal(made(x, 2), loaded(x, 2))
-    assert (was_made, was_made_again) == (True, False)
-    assert [path.name for path in package.parent.iterdir()] == [package.name]

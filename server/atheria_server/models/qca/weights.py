@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from atheria_server.core.errors import DIGEST_MISMATCH, WEIGHTS_INVALID
 from atheria_server.models.qca.laws import EulerLaw, KerrLaw, Law, NcaLaw, UnetLaw, perceptron, unet
 from atheria_server.models.qca.settings import CHANNELS_DEFAULT, LawName, QcaSettings
 
@@ -32,6 +33,14 @@ UNTRAINED_SEED: Final = 0
 
 class WeightsError(ValueError):
     """The weights cannot be used; the message names the file, what was found and what was expected."""
+
+    reason = WEIGHTS_INVALID
+
+
+class DigestError(WeightsError):
+    """They are not the ones that were asked for."""
+
+    reason = DIGEST_MISMATCH
 
 
 def load_law(settings: QcaSettings, digest: str = "") -> Law:
@@ -86,7 +95,7 @@ def check_digest(data: bytes, expected: str, name: str) -> None:
     """Raise WeightsError unless the bytes of file `name` have the expected digest."""
     found = digest_of(data)
     if found != expected:
-        raise WeightsError(
+        raise DigestError(
             f"{name} has digest {found}, expected {expected}; restore the file or correct the digest"
         )
 

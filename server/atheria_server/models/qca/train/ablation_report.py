@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -65,9 +66,18 @@ def record(page: Path, text: str, plot: str) -> None:
     page.write_text(f"{before}{heading}\n{text}{picture}", encoding="utf-8")
 
 
-def curves(ablation: Ablation) -> dict[str, Sequence[float]]:
-    """Row -> losses."""
-    return {outcome.row.name: outcome.final["losses"] for outcome in ablation.outcomes}
+def write_measurements(path: Path, ablation: Ablation) -> None:
+    """Every turn, loss and fidelity of every row as JSON. Raises OSError."""
+    rows = [
+        {
+            "row": outcome.row.name,
+            "start_seconds": outcome.start_seconds,
+            "turns": [asdict(turn) for turn in outcome.turns],
+            **outcome.final,
+        }
+        for outcome in ablation.outcomes
+    ]
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def _line(ablation: Ablation, outcome: Outcome, plain: Outcome) -> str:

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from atheria_server.models.qca.train.options import TrainingOptions
+from atheria_server.models.qca.train.machine import lacking, remark
+from atheria_server.models.qca.train.options import (
+    TrainingOptions,
+    TrainingOptionsError,
+    check_options,
+)
 
 PLAIN: Final = "plain"
 WORKERS: Final = 2
@@ -27,46 +32,33 @@ class Row:
     """The plain training with another seed: shows how far equal trainings are from each other."""
 
 
-def ablation_rows(
-    plain: TrainingOptions, *, seeds: int, can_compile: bool = True, devices: int = 0
-) -> list[Row]:
+def ablation_rows(plain: TrainingOptions, *, seeds: int) -> list[Row]:
     """The plain training first, then it with `seeds` - 1 other seeds, then the options."""
-    on_cpu = plain.device == "cpu"
-    rows = [Row(name=PLAIN, options=plain, expected="the reference", is_noise=True)]
-    rows += [
+    rows = [
         Row(
-            name=f"{PLAIN}, seed {plain.seed + n}",
+            name=f"{PLAIN}, seed {plain.seed + n}" if n else PLAIN,
             options=replace(plain, seed=plain.seed + n),
-            expected="noise",
+            expected="noise" if n else "the reference",
             is_noise=True,
         )
-        for n in range(1, seeds)
+        for n in range(seeds)
     ]
-    for name, changes, expected in _CHANGES:
-        rows.append(Row(name=name, options=replace(plain, **changes), expected=expected))
-    pinned = Row(
-        name="pinned memory, non_blocking",
-        options=replace(plain, pin_memory=True),
-        expected="cannot gain on the CPU: there is no copy to a device; not run"
-        if on_cpu
-        else "copies overlap computing",
-        runs=not on_cpu,
-    )
-    best = Row(
-        name="all that gain together",
-        options=replace(plain, **_TOGETHER),
-        expected="precomputed teacher, one product, fused Adam, compiled",
-    )
-    return [_checked(row, can_compile=can_compile, devices=devices) for row in (*rows, pinned, best)]
+    return rows + [
+        Row(name=name, options=replace(plain, **changes), expected=expected)
+        for name, changes, expected in _CHANGES
+    ]
 
 
-def _checked(row: Row, *, can_compile: bool, devices: int) -> Row:
-    if row.options.compiled and not can_compile:
-        return replace(row, expected="needs a C++ compiler, and there is none; not run", runs=False)
-    if row.options.device != "cpu" and devices < row.options.processes:
-        return replace(
-            row, expected=f"needs {row.options.processes} GPUs, there is {devices}; not run", runs=False
-        )
+def judged(row: Row) -> Row:
+    """The row as this machine can run it: `expected` says what it lacks or cannot gain."""
+    try:
+        check_options(row.options)
+    except TrainingOptionsError as error:
+        return replace(row, expected=f"not run: {error}", runs=False)
+    if reason := lacking(row.options):
+        return replace(row, expected=f"not run: {reason}", runs=False)
+    if reason := remark(row.options):
+        return replace(row, expected=reason, runs=not row.options.pin_memory)
     return row
 
 
@@ -79,7 +71,7 @@ _CHANGES: Final[tuple[tuple[str, Mapping[str, Any], str], ...]] = (
         "the teacher runs beside the student; gains only with idle cores",
     ),
     ("precomputed teacher", {"precompute": True}, "no teacher in the loop; its work moves before the start"),
-    ("AMP bf16", {"amp": True}, "the products only; small ones lose more to conversions than they gain"),
+    ("AMP bf16", {"amp": True}, "the products; small ones may lose more to conversions than they gain"),
     ("fused Adam", {"fused": True}, "one kernel; the optimiser's share is small with few weights"),
     (
         f"accumulation of {PARTS}, set_to_none",
@@ -107,10 +99,14 @@ _CHANGES: Final[tuple[tuple[str, Mapping[str, Any], str], ...]] = (
         {"shard": "fsdp", "processes": 2},
         "weights, gradients and Adam's state halved; gains time only with idle cores",
     ),
+    (
+        "pinned memory, non_blocking",
+        {"pin_memory": True},
+        "copies to the device while it computes",
+    ),
+    (
+        "all that gain together",
+        {"precompute": True, "rows_together": True, "fused": True, "compiled": True},
+        "precomputed teacher, one product, fused Adam, compiled",
+    ),
 )
-_TOGETHER: Final[Mapping[str, Any]] = {
-    "precompute": True,
-    "rows_together": True,
-    "fused": True,
-    "compiled": True,
-}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from atheria_server.models.qca.settings import PRESETS, QcaSettingsError, parse_settings
-from atheria_server.models.qca.train.ablation_rows import ablation_rows
+from atheria_server.models.qca.train.ablation_rows import ablation_rows, judged
+from atheria_server.models.qca.train.machine import lacking, remark
 from atheria_server.models.qca.train.options import (
     LOSSES,
     SHARDS,
@@ -35,47 +35,31 @@ def main(arguments: Sequence[str]) -> int:
         _check_files(given)
     except (TrainingOptionsError, QcaSettingsError) as error:
         return _fail(str(error), EXIT_USAGE)
-    if lacking := _lacking(options):
-        return _fail(lacking, EXIT_USAGE)
+    if reason := lacking(options):
+        return _fail(reason, EXIT_USAGE)
     return _ablate(given, options) if given.ablation else _train(given, options)
 
 
-def _lacking(options: TrainingOptions) -> str:
-    """What this machine has not got; "" for nothing."""
-    import torch
-
-    if options.compiled and not _can_compile(options):
-        return "--compile needs a C++ compiler, and there is no g++; install one or leave it out"
-    if options.device == "cpu":
-        return ""
-    if not torch.cuda.is_available():
-        return f"--device is {options.device}, but torch finds no CUDA device; set --device cpu"
-    if torch.cuda.device_count() < options.processes:
-        return f"--processes is {options.processes}, but there are {torch.cuda.device_count()} GPUs; each needs its own"
-    return ""
-
-
 def _ablate(given: argparse.Namespace, options: TrainingOptions) -> int:
-    import torch
-
     from atheria_server.models.qca.train.ablation import AblationError, run_ablation
-    from atheria_server.models.qca.train.ablation_report import ablation_text, curves, record
+    from atheria_server.models.qca.train.ablation_report import ablation_text, record, write_measurements
     from atheria_server.models.qca.train.plot import PlotError, plot_losses
 
-    rows = ablation_rows(
-        options,
-        seeds=given.seeds,
-        can_compile=_can_compile(options),
-        devices=torch.cuda.device_count(),
-    )
+    rows = [judged(row) for row in ablation_rows(options, seeds=given.seeds)]
     if given.only:
         rows = [row for row in rows if row.is_noise or row.name in given.only]
     try:
         ablation = run_ablation(rows, turns=given.turns, say=_note)
         text = ablation_text(ablation, options, turns=given.turns, seeds=given.seeds)
         sys.stdout.write(text)
+        if given.report is not None:
+            write_measurements(given.report, ablation)
         if given.plot is not None:
-            plot_losses(curves(ablation), given.plot, title="Each training of the ablation")
+            plot_losses(
+                {outcome.row.name: outcome.final["losses"] for outcome in ablation.outcomes},
+                given.plot,
+                noise=[row.name for row in rows if row.is_noise],
+            )
         if given.record is not None:
             picture = os.path.relpath(given.plot, given.record.parent) if given.plot is not None else ""
             record(given.record, text, picture)
@@ -92,8 +76,8 @@ def _train(given: argparse.Namespace, options: TrainingOptions) -> int:
     from atheria_server.models.qca.train.ranks import Ranks
     from atheria_server.models.qca.train.run import Files, run
 
-    if options.pin_memory and options.device == "cpu":
-        _note("--pin-memory does nothing on the CPU: there is no copy to a device that it could speed up")
+    if reason := remark(options):
+        _note(reason)
     files = Files(
         out=given.out,
         checkpoint=given.checkpoint,
@@ -159,7 +143,7 @@ def _check_files(given: argparse.Namespace) -> None:
         raise TrainingOptionsError(
             f"--checkpoint {given.checkpoint} exists; continue it with --resume, or remove it to begin anew"
         )
-    for flag in ("out", "checkpoint", "report", "plot"):
+    for flag in ("out", "checkpoint", "report", "plot", "record"):
         path: Path | None = getattr(given, flag)
         if path is not None and not path.absolute().parent.is_dir():
             raise TrainingOptionsError(
@@ -177,7 +161,7 @@ def _check_files(given: argparse.Namespace) -> None:
 
 
 def _check_ablation(given: argparse.Namespace) -> None:
-    for flag in ("out", "checkpoint", "report"):
+    for flag in ("out", "checkpoint"):
         if getattr(given, flag) is not None:
             raise TrainingOptionsError(f"--{flag} does nothing with --ablation; remove it")
     if not 2 <= given.seeds <= 20:
@@ -274,7 +258,7 @@ def _add_files(group: Any) -> None:
     group.add_argument("--checkpoint-every", type=int, default=100, metavar="N", help="iterations (100)")
     group.add_argument("--resume", action="store_true", help="continue from the file of --checkpoint")
     group.add_argument("--progress-every", type=int, default=50, metavar="N", help="iterations (50)")
-    group.add_argument("--report", type=Path, metavar="FILE", help="losses and fidelity as JSON")
+    group.add_argument("--report", type=Path, metavar="FILE", help="everything measured, as JSON")
     group.add_argument("--plot", type=Path, metavar="FILE", help="loss curve as SVG or PNG (extra `report`)")
 
 
@@ -286,10 +270,6 @@ def _add_ablation(group: Any) -> None:
     group.add_argument("--turns", type=int, default=30, help="in which the iterations are measured (30)")
     group.add_argument("--only", action="append", default=[], metavar="ROW", help="this row; may be repeated")
     group.add_argument("--record", type=Path, metavar="FILE", help="page whose `## Results` are replaced")
-
-
-def _can_compile(options: TrainingOptions) -> bool:
-    return options.device != "cpu" or shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def _fail(reason: str, code: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,8 @@ class PlotError(RuntimeError):
     """There is nothing to draw with."""
 
 
-def plot_losses(curves: Mapping[str, Sequence[float]], path: Path, *, title: str = "") -> None:
-    """One line a training. Equal curves give equal files. Raises PlotError."""
+def plot_losses(curves: Mapping[str, Sequence[float]], path: Path, *, noise: Collection[str] = ()) -> None:
+    """One line a training, those named in `noise` in grey. Equal curves give equal files. Raises PlotError."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -26,19 +27,25 @@ def plot_losses(curves: Mapping[str, Sequence[float]], path: Path, *, title: str
     import numpy as np
 
     with mpl.rc_context({"svg.hashsalt": "atheria", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        figure = Figure(figsize=(9, 4.5), layout="constrained")
         axes = figure.subplots()
+        colours = map(mpl.colormaps["tab20"], itertools.count())
         for name, losses in curves.items():
             width = max(1, -(-len(losses) // POINTS_MAX))
             parts = np.array_split(np.log(np.asarray(losses)), max(1, len(losses) // width))
             middles = np.cumsum([len(part) for part in parts]) - width / 2
-            axes.plot(middles, [float(np.exp(part.mean())) for part in parts], label=name, linewidth=1)
+            axes.plot(
+                middles,
+                [float(np.exp(part.mean())) for part in parts],
+                label=name,
+                linewidth=1,
+                color="0.7" if name in noise else next(colours),
+            )
         axes.set_yscale("log")
         axes.set_xlabel("iteration")
         axes.set_ylabel("loss: squared error per cell")
-        axes.set_title(title)
         if len(curves) > 1:
-            axes.legend(fontsize=7, ncols=2)
+            figure.legend(fontsize=7, loc="outside right upper")
         figure.savefig(path, format=path.suffix.removeprefix(".") or "svg", metadata=_no_date(path))
 
 

@@ -235,7 +235,7 @@ def test_a_checkpoint_is_not_overwritten_by_a_new_training(tmp_path, capsys):
 
 def test_pinned_memory_on_the_cpu_is_said_to_do_nothing(capsys):
     assert command.main([*FLAGS, "--pin-memory"]) == 0
-    assert "--pin-memory does nothing on the CPU" in capsys.readouterr().err
+    assert "pinned memory cannot gain on the CPU" in capsys.readouterr().err
 
 
 def test_without_a_compiler_compile_is_refused(monkeypatch, capsys):
