@@ -24,6 +24,7 @@ from atheria_server.optimize.evaluation.request_options import (
 )
 from atheria_server.optimize.evaluation.server_process import ServerProcessError
 from atheria_server.optimize.evaluation.tables import TableError
+from atheria_server.optimize.evaluations import keep_evaluation
 from atheria_server.settings import parse_arguments
 
 EXIT_FAILED_CHECK = 3
@@ -89,6 +90,13 @@ def main(arguments: Sequence[str]) -> int:
     sys.stdout.write(text + "\n")
     if options.summary:
         options.summary.write_text(checklist.summary() + "\n", encoding="utf-8")
+    if config.cache.directory:
+        try:
+            keep_evaluation(config, json.loads(checklist.summary()))
+        except OSError as error:
+            sys.stderr.write(
+                f"atheria-server: the summary is not kept in {config.cache.directory}: {error}\n"
+            )
     return 0 if checklist.passed else EXIT_FAILED_CHECK
 
 

@@ -152,11 +152,6 @@ class Engine:
         return not self._draining and self._was_ready and bool(self._ready_workers())
 
     @property
-    def draining(self) -> bool:
-        """The server is going away."""
-        return self._draining
-
-    @property
     def unready_reason(self) -> str:
         """Why `ready` is false; empty while it is true."""
         if self.ready:
@@ -466,6 +461,11 @@ class Engine:
         self._events.model_prepared(seconds["report"])
         self.start_seconds = {"import": seconds["import_seconds"], "setup": seconds["load_seconds"]}
         self.report = seconds["report"]
+        if rows := self.report["compile"]["row_limit"]:
+            smaller = replace(
+                self._limits.batches, max_batch_size=min(rows, self._limits.batches.max_batch_size)
+            )
+            self._limits = replace(self._limits, batches=smaller)
         began = self._loop.time()
         try:
             await self._warm_up(partial(self._compute_alone, worker))

@@ -372,7 +372,10 @@ def _select(answer: InferAnswer, wanted: Sequence[str]) -> InferAnswer:
         return answer
     for name in wanted:
         if name not in answer.outputs:
-            raise InvalidCallError(f"unknown output {name!r}; this model gave: {', '.join(answer.outputs)}")
+            raise InvalidCallError(
+                f"output {name!r} was not computed for this call; the model gave: {', '.join(answer.outputs)}; "
+                "an optional output may want a parameter of the model"
+            )
     return InferAnswer(outputs={name: answer.outputs[name] for name in wanted}, parameters=answer.parameters)
 
 

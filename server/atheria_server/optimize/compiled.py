@@ -7,17 +7,20 @@ torch only when it is built.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from atheria_contract.optimization import CompileConfig
 from atheria_contract.serving import ServingConfig
 from atheria_server.core.errors import COMPILE_FAILED, ModelRefusedError
+from atheria_server.core.mode_choice import ModeChoice
 from atheria_server.core.row_buckets import row_buckets
 from atheria_server.core.steadiness import TOLERANCE, Steadiness, steadiness
 from atheria_server.engine.phases import Phase, Progress
 from atheria_server.models.contract import WarmupCall
+from atheria_server.models.optimizable import Compile
 from atheria_server.optimize import report
 from atheria_server.optimize.loaded import LoadedModel
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from atheria_server.optimize.variant import Variant
     from atheria_server.optimize.warm_up import BucketTime
 
+AUTO: Final = "auto"
 CHECKED_CALLS: Final = 5
 """Of each bucket at most, until one is as fast as the warm-up was."""
 
@@ -43,26 +47,26 @@ class Compiled:
         self._loaded = loaded
         self._progress = progress
         self._shapes = variant.shapes
-        largest = config.max_batch_size if loaded.described else int(loaded.api.max_batch_size)
-        configured = [rows for rows in config.compile.row_buckets if rows <= largest]
-        self.row_buckets = row_buckets(configured, largest)
-        """Ascending; batches are filled up to the next."""
+        self._forwards = {name: module.forward for name, module in variant.modules.items()}
+        self._modules = variant.modules
         self._exit = ExitStack()
         self._times: Sequence[BucketTime] = ()
         self.steadiness = Steadiness(passed=True, ratio=1.0, bucket="")
         """Whether calls after the warm-up take what the warm-up measured."""
+        largest = config.max_batch_size if loaded.described else int(loaded.api.max_batch_size)
+        configured = [rows for rows in config.compile.row_buckets if rows <= largest]
+        self.row_buckets = row_buckets(configured, largest)
+        """Ascending; batches are filled up to the next."""
+        facts = compile_facts(
+            model_digest=variant.weights_digest,
+            code_digest=variant.code_digest,
+            device=loaded.device,
+            mode=config.compile.mode,
+            precision=repr(variant.precision),
+            row_buckets=self.row_buckets,
+            shapes=self._shapes,
+        )
         try:
-            self.mode = variant.compile_mode()
-            """Never `auto`."""
-            facts = compile_facts(
-                model_digest=variant.weights_digest,
-                code_digest=variant.code_digest,
-                device=loaded.device,
-                mode=self.mode,
-                precision=repr(variant.precision),
-                row_buckets=self.row_buckets,
-                shapes=self._shapes,
-            )
             self._cache = self._exit.enter_context(
                 CompileCache(
                     config.cache,
@@ -71,8 +75,10 @@ class Compiled:
                     progress=lambda text: progress(Phase(name="waiting", detail=text)),
                 )
             )
+            self.choice = self._choose(config.compile)
+            """What `compile.mode` comes to."""
             self._compiler = BucketCompiler(
-                replace(config.compile, mode=self.mode),
+                replace(config.compile, mode=self.choice.mode),
                 loaded.device,
                 directory=self._cache.directory / "packages",
             )
@@ -82,12 +88,14 @@ class Compiled:
         except BaseException:
             self.close()
             raise
-        own = getattr(loaded.api, "compile_with", None)
-        if callable(own):
-            own(self._compiler)
-        else:
-            for name, module in variant.modules.items():
-                module.forward = self._compiler(module.forward, name=name)
+        self._attach(self._compiler)
+        if self.choice.mode == report.OFF:
+            self.row_buckets = ()
+
+    @property
+    def mode(self) -> str:
+        """Never `auto`."""
+        return self.choice.mode
 
     def warm_up(self, requests: Sequence[WarmupCall]) -> list[dict[str, Any]]:
         """Compute every bucket, and each sample request at every batch size that a plain LitAPI may get.
@@ -103,11 +111,9 @@ class Compiled:
             times = warm(
                 self._loaded,
                 self._shapes,
-                self.row_buckets,
+                self.row_buckets or (1,),
                 clock=time.perf_counter,
-                progress=lambda done, total, detail: self._progress(
-                    Phase(name="compiling", done=done, total=total, detail=detail)
-                ),
+                progress=self._told("compiling"),
             )
             for request in requests:
                 self._loaded.compute(request)
@@ -136,10 +142,48 @@ class Compiled:
         return report.compile_section(
             self.mode,
             cache=cache.state,
-            why=cache.why,
+            why="; ".join(text for text in (self.choice.why, cache.why) if text),
+            row_limit=self.choice.row_limit,
             graphs=found.graphs,
             seconds=found.compile_seconds,
             saved_seconds=cache.saved_seconds,
+        )
+
+    def _choose(self, wanted: CompileConfig) -> ModeChoice:
+        """Raises CompileError, and ModelRefusedError where nothing can be measured."""
+        if wanted.mode != AUTO:
+            return ModeChoice(mode=wanted.mode, row_limit=0, why="")
+        if not self._loaded.described:
+            raise ModelRefusedError(
+                COMPILE_FAILED,
+                "compile.mode is 'auto', which measures the shapes that a LitAPI declares, and this one declares none; "
+                "use compile.mode: default",
+            )
+        from atheria_server.optimize.compiling.choose import choose_mode
+
+        return choose_mode(
+            self._loaded,
+            wanted,
+            attach=self._attach,
+            shapes=self._shapes,
+            row_buckets=self.row_buckets,
+            directory=self._cache.directory,
+            clock=time.perf_counter,
+            progress=self._told("choosing the mode"),
+        )
+
+    def _attach(self, compiler: Compile) -> None:
+        """Any number of times; the last one counts."""
+        own = getattr(self._loaded.api, "compile_with", None)
+        if callable(own):
+            own(compiler)
+            return
+        for name, forward in self._forwards.items():
+            self._modules[name].forward = compiler(forward, name=name)
+
+    def _told(self, name: str) -> Callable[[int, int, str], None]:
+        return lambda done, total, detail: self._progress(
+            Phase(name=name, done=done, total=total, detail=detail)
         )
 
     def _check(self) -> Steadiness:

@@ -126,7 +126,13 @@ class Gate:
             message = self.problem or "quality.profile is off: nothing was proved"
             return report.quality_section(settings.profile, passed=None, reason=reason, message=message)
         measurements = [
-            {"name": one.measurement.name, "value": one.measurement.value, "limit": one.limit}
+            {
+                "name": one.measurement.name,
+                "value": one.measurement.value,
+                "limit": one.limit,
+                "better": one.measurement.better,
+                "outcome": one.outcome,
+            }
             for one in verdict.judged
         ]
         if not verdict.passed and not (settings.allow_unvalidated and verdict.is_finite):

@@ -17,6 +17,7 @@ from atheria_server.engine.phases import Phase, Progress
 from atheria_server.models.contract import WarmupCall
 from atheria_server.optimize import report
 from atheria_server.optimize.compiled import Compiled
+from atheria_server.optimize.evaluations import kept_evaluation
 from atheria_server.optimize.loaded import LoadedModel
 from atheria_server.optimize.requests import parse_requests
 from atheria_server.optimize.user_hooks import run_hooks
@@ -40,10 +41,11 @@ def prepare(
 ) -> Prepared:
     """Make `loaded` what `config` asks for, in place; `reload` sets its LitAPIs up anew. Raises ModelRefusedError."""
     requests = parse_requests(config.warmup.requests)
+    evaluation = kept_evaluation(config)
     if config.precision.policy == "fp32" and config.compile.mode == "off":
         _warm_requests(loaded, requests, progress)
         _run_hooks(loaded, config, progress)
-        return Prepared(report=report.baseline_report(config, _counted(loaded.api)))
+        return Prepared(report=report.baseline_report(config, _counted(loaded.api), evaluation))
     from atheria_server.optimize.variant import Variant
 
     variant = Variant(loaded, config, requests=requests, reload=reload, progress=progress)
@@ -73,6 +75,7 @@ def prepare(
             warm=warm,
             steadiness=asdict(compiled.steadiness) if compiled else None,
             notes=variant.report.notes if variant.report else (),
+            evaluation=evaluation,
         ),
         compiled=compiled,
     )

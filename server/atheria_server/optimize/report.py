@@ -17,7 +17,9 @@ NOT_JUDGED: Final = "NotJudged"
 OFF: Final = "off"
 
 
-def baseline_report(config: ServingConfig, weight_bytes: int | None) -> dict[str, Any]:
+def baseline_report(
+    config: ServingConfig, weight_bytes: int | None, evaluation: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Of a model that is served as it is written; `weight_bytes` where they were counted."""
     return build_report(
         policy="fp32",
@@ -25,6 +27,7 @@ def baseline_report(config: ServingConfig, weight_bytes: int | None) -> dict[str
         weight_bytes=weight_bytes,
         quality=baseline_section(config),
         compiled=compile_section(OFF),
+        evaluation=evaluation,
     )
 
 
@@ -44,8 +47,10 @@ def build_report(
     warm: Sequence[Mapping[str, Any]] = (),
     steadiness: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    evaluation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole report; every part is there in each report. `steadiness` (passed, ratio, bucket) is of compiled models."""
+    """The whole report; every part is there in each report. `steadiness` (passed, ratio, bucket) is of compiled models,
+    `evaluation` the summary of `atheria-server evaluate` on the same model and settings, if one is kept."""
     return {
         "precision": {
             "policy": policy,
@@ -58,6 +63,7 @@ def build_report(
         "compile": dict(compiled),
         "warm": [dict(bucket) for bucket in warm],
         "steadiness": dict(steadiness) if steadiness else None,
+        "evaluation": dict(evaluation) if evaluation else None,
     }
 
 
@@ -87,8 +93,10 @@ def compile_section(
     graphs: int = 0,
     seconds: float = 0.0,
     saved_seconds: float = 0.0,
+    row_limit: int = 0,
 ) -> dict[str, Any]:
-    """`cache` is hit, miss, rejected or off; `why` says more where it is not a hit."""
+    """`cache` is hit, miss, rejected or off; `why` says more where it is not a hit, and why mode `auto` came to this one;
+    `row_limit` is the batch size that it found large enough, 0 = it was not asked."""
     return {
         "mode": mode,
         "cache": cache,
@@ -96,4 +104,5 @@ def compile_section(
         "graphs": graphs,
         "seconds": round(seconds, 3),
         "saved_seconds": round(saved_seconds, 3),
+        "row_limit": row_limit,
     }

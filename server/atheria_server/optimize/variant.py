@@ -84,10 +84,6 @@ class Variant:
         """Counted, as the model is now."""
         return precision.weight_bytes(self.modules)
 
-    def compile_mode(self) -> str:
-        """What `compile.mode` comes to; `auto` is decided by measuring. Raises CompileError."""
-        return self._config.compile.mode
-
     def narrow(self) -> None:
         """Keep the weights as the policy says, and refuse what fails its gate. Raises ModelRefusedError."""
         policy = self._config.precision.policy

@@ -11,35 +11,28 @@ from typing import Any
 
 import pytest
 
-START_SECONDS = 240
+START_SECONDS = 300
 POD = """
 import json, sys
 from dataclasses import asdict
-import numpy as np
+import torch, torch._inductor.compile_fx
 from atheria_contract.optimization import CacheConfig, CompileConfig
-from atheria_server.models.contract import WarmupCall
-from atheria_server.models.qca import reference
 from atheria_server.optimize.compiling import BucketCompiler, CompileCache, compile_facts
-from atheria_server.optimize.loaded import load_model
-from atheria_server.optimize.warm_up import warm
 
 folder, key = sys.argv[1:]
-shapes = [(16, 8, 8)]
-loaded, eager = (load_model("builtin://qca", {"law": "kerr"}) for _ in range(2))
 facts = compile_facts(model_digest="", code_digest="", device="cpu", mode="default", precision="fp32",
-                      row_buckets=(1,), shapes=shapes)
+                      row_buckets=(2,), shapes=[(3,)])
 config = CacheConfig(directory=folder, key_file=key, is_shared=True)
-with CompileCache(config, facts, wait_seconds=90) as cache:
+x = torch.arange(6.0).view(2, 3)
+with CompileCache(config, facts, wait_seconds=200) as cache:
     compiler = BucketCompiler(CompileConfig(mode="default"), "cpu")
-    loaded.api.compile_with(compiler)
-    warm(loaded, shapes, (1,), clock=lambda: 0.0)
+    function = compiler(lambda x: torch.sin(x) * 2 + x, name="wave")
+    function(x)
     compiler.freeze()
     report = cache.finish(compiler.statistics().compile_seconds)
-call = WarmupCall(inputs={"seed": np.array([3])}, parameters={"height": 8, "width": 8, "steps": 9})
-states = [one.compute(call)["state"] for one in (loaded, eager)]
 from torch._dynamo.utils import counters
 print(json.dumps({
-    **asdict(report), **asdict(compiler.statistics()), "infidelity": 1 - reference.fidelity(*states).min(),
+    **asdict(report), **asdict(compiler.statistics()), "values": function(x).tolist(),
     "made": counters["inductor"]["fxgraph_cache_miss"],
 }))
 """
@@ -72,9 +65,8 @@ def test_of_two_pods_that_start_together_one_compiles_and_both_compute_the_same(
     first, second = sorted(found, key=lambda one: str(one["state"]), reverse=True)
     assert (first["state"], first["published"]) == ("miss", True)
     assert (second["state"], second["published"]) == ("hit", False)
-    assert first["made"] == 2
-    assert second["made"] == 0
+    assert (first["made"], second["made"]) == (1, 0)
+    assert first["values"] == second["values"]
     for one in found:
-        assert one["infidelity"] <= 1e-6
         assert (one["compilations_in_service"], one["eager_fallbacks"], one["recompiles"]) == (0, 0, 0)
     assert [path.name for path in (shared / "compiled").iterdir()] == [first["key"]]

@@ -73,7 +73,9 @@ def test_a_variant_that_fails_is_served_only_where_that_is_allowed_and_the_repor
     with Server(DESCRIBED, *metric, "--allow-unvalidated") as server:
         quality = report_of(server)["quality"]
         assert (quality["passed"], quality["reason"]) == (False, "AllowedUnvalidated")
-        assert quality["measurements"] == [{"name": "distance", "value": 7.0, "limit": 0.05}]
+        assert quality["measurements"] == [
+            {"name": "distance", "value": 7.0, "limit": 0.05, "better": "lower", "outcome": "failed"}
+        ]
         assert server.metric("atheria_model_quality_accepted") == 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +53,8 @@ class Operation:
     """One kind of operation in one call."""
 
     name: str
-    count: float
+    count: int
+    """Those that other operations call included."""
     seconds: float
     """Of its own, on the device where it computes."""
 
@@ -74,43 +75,44 @@ class Operations:
     """Those that take longest."""
 
 
-def count_operations(
-    compute: Callable[[], object],
-    *,
-    device: str,
-    calls: int = 3,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Operations:
-    """Of one call of `compute`, which is called once more before."""
+def count_operations(compute: Callable[[], object], *, device: str, calls: int = 7) -> Operations:
+    """Of the fastest of `calls` calls, each profiled alone after one that is not: the others hold what else the machine did."""
     compute()
     on_cuda = device.startswith("cuda")
-    with profile(use_device="cuda" if on_cuda else None, with_flops=True, use_kineto=True) as found:
-        began = clock()
-        for _ in range(calls):
+    profiled: list[tuple[float, list[Any]]] = []
+    for _ in range(calls):
+        with profile(use_device="cuda" if on_cuda else None, with_flops=True, use_kineto=True) as found:
+            began = time.perf_counter()
             compute()
-        if on_cuda:
-            torch.cuda.synchronize(device)
-        wall = (clock() - began) / calls
-    events: list[Any] = list(found.function_events or [])
+            if on_cuda:
+                torch.cuda.synchronize(device)
+            seconds = time.perf_counter() - began
+        profiled.append((seconds, list(found.function_events or [])))
+    seconds, events = min(profiled, key=lambda one: one[0])
+    return _summarised(events, seconds, on_cuda=on_cuda)
+
+
+def _summarised(events: Sequence[Any], call_seconds: float, *, on_cuda: bool) -> Operations:
     counts: Counter[str] = Counter()
     microseconds: Counter[str] = Counter()
+    started = 0
     for event in events:
         name = _name(event)
         if name is None:
             continue
+        counts[name] += 1
         # What another operation calls was not started by the program.
-        counts[name] += 0 if _within_operation(event) else 1
+        started += not _within_operation(event)
         microseconds[name] += event.self_device_time_total if on_cuda else event.self_cpu_time_total
     total = sum(microseconds.values())
     arithmetic = sum(microseconds[name] for name in ARITHMETIC)
-    launches = sum(event.name in LAUNCHERS for event in events) if on_cuda else sum(counts.values())
     return Operations(
-        launches=round(launches / calls),
-        busy_share=min(1.0, total / 1e6 / calls / wall),
+        launches=sum(event.name in LAUNCHERS for event in events) if on_cuda else started,
+        busy_share=min(1.0, total / 1e6 / call_seconds),
         arithmetic_share=arithmetic / total if total else 0.0,
-        flops=sum(event.flops or 0 for event in events) / calls,
+        flops=sum(event.flops or 0 for event in events),
         top=tuple(
-            Operation(name=name, count=counts[name] / calls, seconds=value / 1e6 / calls)
+            Operation(name=name, count=counts[name], seconds=value / 1e6)
             for name, value in microseconds.most_common(_TOP)
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 def _ablate(given: argparse.Namespace, options: TrainingOptions) -> int:
     from atheria_server.models.qca.train.ablation import AblationError, run_ablation
     from atheria_server.models.qca.train.ablation_report import ablation_text, record, write_measurements
-    from atheria_server.models.qca.train.plot import PlotError, plot_losses
+    from atheria_server.models.qca.train.plot import plot_losses
 
     rows = [judged(row) for row in ablation_rows(options, seeds=given.seeds)]
     if given.only:
@@ -63,7 +64,7 @@ def _ablate(given: argparse.Namespace, options: TrainingOptions) -> int:
         if given.record is not None:
             picture = os.path.relpath(given.plot, given.record.parent) if given.plot is not None else ""
             record(given.record, text, picture)
-    except (AblationError, PlotError, OSError, ValueError) as error:
+    except (AblationError, OSError, ValueError) as error:
         return _fail(str(error), 1)
     return 0
 
@@ -71,7 +72,6 @@ def _ablate(given: argparse.Namespace, options: TrainingOptions) -> int:
 def _train(given: argparse.Namespace, options: TrainingOptions) -> int:
     from atheria_server.models.qca.train.checkpoint import CheckpointError
     from atheria_server.models.qca.train.memory import import_early
-    from atheria_server.models.qca.train.plot import PlotError
     from atheria_server.models.qca.train.processes import run_in_processes
     from atheria_server.models.qca.train.ranks import Ranks
     from atheria_server.models.qca.train.run import Files, run
@@ -93,7 +93,7 @@ def _train(given: argparse.Namespace, options: TrainingOptions) -> int:
         if options.processes > 1:
             return run_in_processes(run, options, files)
         return run(options, Ranks(), files)
-    except (CheckpointError, PlotError, OSError) as error:
+    except (CheckpointError, OSError) as error:
         return _fail(str(error), 1)
 
 
@@ -149,6 +149,10 @@ def _check_files(given: argparse.Namespace) -> None:
             raise TrainingOptionsError(
                 f"--{flag} is {path}, but {path.parent} is not a folder; make it first"
             )
+    if given.plot is not None and importlib.util.find_spec("matplotlib") is None:
+        raise TrainingOptionsError(
+            "--plot needs matplotlib, which is missing; install the extra: pip install 'atheria[report]'"
+        )
     for flag in ("checkpoint_every", "progress_every"):
         if getattr(given, flag) < 1:
             raise TrainingOptionsError(

@@ -11,20 +11,11 @@ POINTS_MAX: Final = 120
 """Of one curve: each is the geometric mean of a few iterations."""
 
 
-class PlotError(RuntimeError):
-    """There is nothing to draw with."""
-
-
 def plot_losses(curves: Mapping[str, Sequence[float]], path: Path, *, noise: Collection[str] = ()) -> None:
-    """One line a training, those named in `noise` in grey. Equal curves give equal files. Raises PlotError."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotError(
-            f"matplotlib is missing ({error}); install the extra: pip install 'atheria[report]'"
-        ) from error
+    """One line a training, those named in `noise` in grey. Equal curves give equal files."""
+    import matplotlib as mpl
     import numpy as np
+    from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "atheria", "svg.fonttype": "none"}):
         figure = Figure(figsize=(9, 4.5), layout="constrained")

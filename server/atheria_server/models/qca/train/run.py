@@ -76,8 +76,9 @@ def run(options: TrainingOptions, ranks: Ranks, files: Files) -> int:
         f"memory grew by at most {memory.growth_bytes() / 2**20:.0f} MiB",
     )
     table = _print_table(ranks, law, options)
+    code = _write_weights(ranks, law, files, table[options.side][GATE_STEPS][0])
     _write_reports(trainer, files, table, seconds / max(1, done), memory.growth_bytes())
-    return _write_weights(ranks, law, files, table[options.side][GATE_STEPS][0])
+    return code
 
 
 def _iterate(trainer: Trainer, files: Files, asked: StopAsked, began: float) -> None:

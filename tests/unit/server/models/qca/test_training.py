@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from atheria_server.models.qca.train import command, plot
+from atheria_server.models.qca.train import command, machine, plot
+from atheria_server.models.qca.train.ablation_rows import ablation_rows, judged
 from atheria_server.models.qca.train.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from atheria_server.models.qca.train.options import TrainingOptions
 from atheria_server.models.qca.train.trainer import Trainer
@@ -242,6 +244,42 @@ def test_without_a_compiler_compile_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert command.main([*FLAGS, "--compile"]) == 2
     assert "needs a C++ compiler" in capsys.readouterr().err
+
+
+def test_a_picture_without_matplotlib_is_refused_before_the_training(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert command.main([*FLAGS, "--plot", str(tmp_path / "loss.svg")]) == 2
+    assert "install the extra" in capsys.readouterr().err
+
+
+def test_fsdp_on_a_torch_whose_cpu_has_no_events_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cpu, "Stream", object)
+    assert command.main([*FLAGS, "--processes", "2", "--shard", "fsdp"]) == 2
+    assert "set --shard zero" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [("fpu avx2", "torch emulates"), ("fpu avx512_bf16", ""), ("fpu amx_bf16 x", "")]
+)
+def test_bfloat16_is_said_to_gain_nothing_where_the_processor_lacks_it(flags, words, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name : a b c\nflags : {flags}\n")
+    said = machine.remark(TrainingOptions(**SMALL, amp=True), cpuinfo)
+    assert words in said
+    assert bool(said) == bool(words)
+
+
+def test_rows_of_the_ablation_that_this_machine_cannot_run_say_why(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    odd = replace(TrainingOptions(**SMALL), batch=3)
+    rows = {row.name: row for row in map(judged, ablation_rows(odd, seeds=2))}
+    reasons = {name: row.expected for name, row in rows.items() if not row.runs}
+    assert "C++ compiler" in reasons.pop("compile")
+    assert "C++ compiler" in reasons.pop("all that gain together")
+    assert "no copy to a device" in reasons.pop("pinned memory, non_blocking")
+    assert reasons
+    assert all("--batch is 3" in reason or "--accumulate is 4" in reason for reason in reasons.values())
+    assert rows["plain"].runs
 
 
 def test_equal_curves_give_an_equal_picture(tmp_path):

@@ -1,0 +1,67 @@
+"""Summaries of `atheria-server evaluate --cache FOLDER`, found again by servers of the same model and settings.
+
+They are told in `/v2/health/optimization` and in the status of an AtheriaModel. A summary is information for people: it
+decides nothing, so it is not signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from atheria_contract.serving import ServingConfig
+
+_LOG = logging.getLogger("atheria.optimize")
+MAX_BYTES: Final = 4096
+_FOLDER: Final = "evaluations"
+
+
+def keep_evaluation(config: ServingConfig, summary: Mapping[str, Any]) -> None:
+    """Into `config.cache.directory`, over an older one. Raises OSError, and ValueError for more than MAX_BYTES."""
+    text = json.dumps(summary, separators=(",", ":"))
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"the summary has {len(text)} bytes; at most {MAX_BYTES} are kept")
+    path = _path(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(text)
+    Path(temporary).replace(path)
+
+
+def kept_evaluation(config: ServingConfig) -> dict[str, Any] | None:
+    """The summary of the same model and settings, if there is a folder and one in it."""
+    if not config.cache.directory:
+        return None
+    path = _path(config)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        found = json.loads(data) if len(data) <= MAX_BYTES else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        _LOG.warning("event=evaluation_ignored file=%s error=%r", path, error)
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _path(config: ServingConfig) -> Path:
+    """By everything that makes the variant; not by name, ports, queue or gate."""
+    document = {
+        "source": config.source,
+        "parameters": config.parameters,
+        "digest": config.digest,
+        "precision": asdict(config.precision),
+        "compile": config.compile.mode,
+    }
+    name = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+    return Path(config.cache.directory) / _FOLDER / f"{name}.json"

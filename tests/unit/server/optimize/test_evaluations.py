@@ -1,0 +1,52 @@
+"""The summary of an evaluation is found again by servers of the same variant, and by no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from atheria_contract.optimization import CacheConfig, CompileConfig, PrecisionConfig
+from atheria_contract.serving import ServingConfig
+from atheria_server.optimize.evaluations import MAX_BYTES, keep_evaluation, kept_evaluation
+
+SUMMARY = {"passed": True, "p99Ms": 9.1}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ServingConfig:
+    return ServingConfig(name="m", source="builtin://qca", cache=CacheConfig(directory=str(tmp_path)))
+
+
+def test_the_same_model_and_settings_find_it(config: ServingConfig) -> None:
+    assert kept_evaluation(config) is None
+    keep_evaluation(config, SUMMARY)
+    assert kept_evaluation(replace(config, name="other", max_queue_depth=7)) == SUMMARY
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": {"law": "kerr"}},
+        {"precision": PrecisionConfig(policy="int8")},
+        {"compile": CompileConfig(mode="default")},
+        {"cache": CacheConfig()},
+    ],
+)
+def test_another_variant_does_not(config: ServingConfig, change: dict[str, object]) -> None:
+    keep_evaluation(config, SUMMARY)
+    assert kept_evaluation(replace(config, **change)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b"\xff", b"x" * (MAX_BYTES + 2)])
+def test_what_is_damaged_counts_as_absent(config: ServingConfig, damage: bytes, tmp_path: Path) -> None:
+    keep_evaluation(config, SUMMARY)
+    (file,) = (tmp_path / "evaluations").iterdir()
+    file.write_bytes(damage)
+    assert kept_evaluation(config) is None
+
+
+def test_one_that_is_too_large_is_refused(config: ServingConfig) -> None:
+    with pytest.raises(ValueError, match="at most 4096 are kept"):
+        keep_evaluation(config, {"text": "x" * MAX_BYTES})
