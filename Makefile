@@ -45,10 +45,21 @@ check: setup ## format, lint, types, import rules, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate_crds.py --check
+	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python tools/generate_manifests.py --check
 
 .PHONY: bench-serving
 bench-serving: setup ## measure the model server beside its peers, about 15 minutes (OPTIONS="--help" lists the options)
 	@$(BIN)/python -m bench.serving $(OPTIONS)
+
+.PHONY: bench-quality
+bench-quality: setup ## how far each precision of the shipped law is from fp32, about a minute (OPTIONS="--help")
+	@$(BIN)/python -m bench.quality $(OPTIONS)
+
+.PHONY: bench-compile
+bench-compile: setup ## what compiling, batching and the compile cache save on this machine, about 10 minutes
+	@$(BIN)/python -m bench.optimization.chain
+	$(BIN)/python -m bench.optimization.compile_cache
 
 .PHONY: format
 format: ## rewrite the sources in the project's format
@@ -56,9 +67,11 @@ format: ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: ## regenerate gRPC stubs and CRDs
+generate: ## regenerate gRPC stubs, CRDs, the reference and the manifests
 	@$(BIN)/python tools/generate_stubs.py
 	$(BIN)/python tools/generate_crds.py
+	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python tools/generate_manifests.py
 
 .PHONY: lock
 lock: ## resolve the dependencies again into requirements/

@@ -63,6 +63,8 @@ def running() -> Iterator[tuple[ControlPlane, subprocess.Popen[bytes]]]:
 def create_at_once(prefix: str, count: int) -> float:
     """Create models from 16 threads; seconds from the first create until the last has its Deployment."""
     document = yaml.safe_load((ROOT / "examples" / "qca" / "model.yaml").read_text())
+    # At zero, as models are that nobody calls.
+    document["spec"].setdefault("scaling", {})["initialReplicas"] = 0
     apps, seen, done = client.AppsV1Api(), set(), threading.Event()
     events = watch.Watch()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from atheria_cli.demo.cluster import ClusterError
+from atheria_cli.demo.cluster import Cluster, ClusterError
 from atheria_cli.demo.show import DemoOptions, run_demo
+from atheria_cli.rollout import Verb, command_rollout
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,6 +46,22 @@ def demo(
         run_demo(options)
     except ClusterError as error:
         typer.echo(f"demo: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def rollout(
+    verb: Annotated[Verb, typer.Argument(help="What to do with the model's rollout.")],
+    model: Annotated[str, typer.Argument(help="Name of the AtheriaModel.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+    context: Annotated[str, typer.Option(help="kubectl context; default: the current one.")] = "",
+) -> None:
+    """Pause, resume, promote or roll back the rollout of a model's newest change."""
+    try:
+        cluster = Cluster(programs=Path(), context=context)
+        typer.echo(command_rollout(cluster, verb, model, namespace, secrets.token_hex(4)))
+    except ClusterError as error:
+        typer.echo(f"rollout: {error}", err=True)
         raise typer.Exit(1) from error
 
 

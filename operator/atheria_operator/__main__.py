@@ -7,20 +7,27 @@ import os
 import sys
 
 from atheria_operator.app import configure_logging, run
+from atheria_operator.runtime.leadership import Replaced
 from atheria_operator.settings import SettingsError, read_settings
 
 EXIT_USAGE = 2
+EXIT_REPLACED = 3
 
 
 def main() -> int:
-    """Exit status 0 after SIGTERM, 2 for wrong settings; anything else ends with its trace."""
+    """Exit status 0 after SIGTERM, 2 for wrong settings, 3 when another operator took over; anything else ends with its
+    trace."""
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
         sys.stderr.write(f"atheria-operator: error: {error}\n")
         return EXIT_USAGE
     configure_logging(settings.log_level)
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except Replaced as replaced:
+        sys.stderr.write(f"atheria-operator: {replaced}\n")
+        return EXIT_REPLACED
     return 0
 
 

@@ -4,58 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
+from typing import Any, Final
 
 import kopf
 from prometheus_client import CollectorRegistry
 
 from atheria_operator.adapters.clock import SystemClock
 from atheria_operator.adapters.demand_sink import serve_demand
-from atheria_operator.adapters.kube import KubeClusterWriter, connect
+from atheria_operator.adapters.kube import KubeClusterWriter, KubeLease, connect
 from atheria_operator.adapters.pod_reports import HttpPodReports
 from atheria_operator.adapters.telemetry import PrometheusTelemetry, serve_metrics
 from atheria_operator.domain.desired.pod_template import ServerDefaults
-from atheria_operator.handlers.children import register_children
+from atheria_operator.handlers.children import known_objects, register_children
 from atheria_operator.handlers.dependencies import Dependencies
 from atheria_operator.handlers.lifecycle import QuietHandlers, build_kopf_settings, register_login
 from atheria_operator.handlers.models import register_models
 from atheria_operator.runtime.demand_board import DemandBoard
+from atheria_operator.runtime.heartbeat import Heartbeat
+from atheria_operator.runtime.leadership import Leadership
+from atheria_operator.runtime.presence import Presence
+from atheria_operator.runtime.release import Release
 from atheria_operator.runtime.wakeups import Wakeups
 from atheria_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+EXIT_BROKEN: Final = 4
+GUARD_SECONDS: Final = 15.0
+"""Kopf's own end takes less."""
+_KOPF_WATCHES: Final = "multidimensional multitasker"
+"""Name of kopf's task that holds all watches; tests/integration/operator/test_safety.py breaks one."""
 
 
 async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Until SIGTERM, or until `stop` is set. Raises what made the operator end otherwise."""
+    """Until SIGTERM, or until `stop` is set. Raises what made the operator end otherwise, such as Replaced."""
+    stop = stop or asyncio.Event()
+    # Until kopf takes over the signal: whoever waits for the Lease ends at once and well.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     clock = SystemClock()
-    reconcile_wakeups, scaling_wakeups = Wakeups(), Wakeups()
-    board = DemandBoard(clock, scaling_wakeups)
     metrics = CollectorRegistry()
+    telemetry = PrometheusTelemetry(metrics)
+    heartbeat = Heartbeat(clock, stuck_seconds=settings.stuck_seconds)
+    telemetry.watch_heartbeat(lambda: heartbeat.age_seconds)
+    reconcile_wakeups = Wakeups(lambda: telemetry.woken("reconcile"))
+    scaling_wakeups = Wakeups(lambda: telemetry.woken("autoscale"))
+    board = DemandBoard(clock, scaling_wakeups)
     ready = asyncio.Event()
     api = await connect(settings.kubeconfig)
-    pod_reports = HttpPodReports()
-    try:
-        given = Dependencies(
-            cluster=KubeClusterWriter(api),
-            demand=board,
-            pod_reports=pod_reports,
-            clock=clock,
-            telemetry=PrometheusTelemetry(metrics),
-            defaults=ServerDefaults(image=settings.server_image, pull_policy=settings.pull_policy),
-            resync_seconds=settings.resync_seconds,
-            reconcile_wakeups=reconcile_wakeups,
-            scaling_wakeups=scaling_wakeups,
+    leadership = None
+    if settings.pod_namespace:
+        store = KubeLease(api, settings.pod_namespace, clock.now)
+        leadership = Leadership(
+            store, settings.pod_name, clock, lambda is_leader: telemetry.led(is_leader=is_leader)
         )
-        registry = kopf.OperatorRegistry()
-        register_login(registry, settings)
-        register_children(registry, given)
-        register_models(registry, given)
+    else:
+        telemetry.led(is_leader=True)
+    pod_reports = HttpPodReports()
+
+    def unready() -> str:
+        if leadership is not None and not leadership.may_write:
+            return f"waiting for the Lease, which {leadership.holder or 'nobody known'} holds"
+        return "" if ready.is_set() else "not yet logged in at the API server"
+
+    try:
         # Before kopf: it ends every task that was started after it.
         sink, demand_port = await serve_demand(board, settings.demand_port)
         runner, metrics_port = await serve_metrics(
-            port=settings.metrics_port,
-            registry=metrics,
-            unhealthy=lambda: "" if ready.is_set() else "not yet logged in at the API server",
+            port=settings.metrics_port, registry=metrics, unready=unready, stuck=heartbeat.stuck
         )
         _LOG.info(
             "demand_port=%s metrics_port=%s namespaces=%s",
@@ -63,22 +79,136 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             metrics_port,
             settings.namespaces or "all",
         )
+        cluster = KubeClusterWriter(
+            api,
+            may_write=(lambda: True) if leadership is None else (lambda: leadership.may_write),
+            called=telemetry.called,
+            namespaces=settings.namespaces,
+        )
+        indexes: dict[str, Any] = {}
+        presence = Presence(
+            cluster,
+            clock,
+            lambda: known_objects(indexes),
+            lambda key: given.wake(key),  # noqa: PLW0108 - it is made below
+            every_seconds=settings.resync_seconds,
+        )
+        release = Release(cluster)
+        given = Dependencies(
+            indexes=indexes,
+            gone=lambda: presence.gone,
+            cluster=cluster,
+            pod_events=cluster,
+            demand=board,
+            pod_reports=pod_reports,
+            clock=clock,
+            telemetry=telemetry,
+            defaults=ServerDefaults(image=settings.server_image, pull_policy=settings.pull_policy),
+            resync_seconds=settings.resync_seconds,
+            heartbeat=heartbeat,
+            reconcile_wakeups=reconcile_wakeups,
+            scaling_wakeups=scaling_wakeups,
+        )
         try:
-            await kopf.operator(
-                registry=registry,
-                settings=build_kopf_settings(settings),
-                standalone=True,
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                stop_flag=stop,
-                ready_flag=ready,
-            )
+            if leadership is None:
+                await _operate(settings, given, presence, release, stop, ready)
+            elif await leadership.acquire(stop):
+                await _lead(settings, given, presence, release, stop, ready, leadership)
         finally:
             await sink.stop(grace=1.0)
             await runner.cleanup()
     finally:
         await pod_reports.close()
         await api.close()
+
+
+async def _lead(
+    settings: Settings,
+    given: Dependencies,
+    presence: Presence,
+    release: Release,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+    leadership: Leadership,
+) -> None:
+    """Operate for as long as the Lease is held; it is given back when nothing writes any more."""
+    ended = asyncio.Event()
+
+    async def keep() -> None:
+        try:
+            await leadership.keep(ended)
+        finally:
+            stop.set()
+
+    keeper = asyncio.create_task(keep(), name="lease")
+    try:
+        await _operate(settings, given, presence, release, stop, ready)
+    finally:
+        ended.set()
+        try:
+            await keeper
+        finally:
+            await leadership.release()
+
+
+async def _operate(
+    settings: Settings,
+    given: Dependencies,
+    presence: Presence,
+    release: Release,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+) -> None:
+    """Watch, reconcile and scale until the end."""
+    registry = kopf.OperatorRegistry()
+    register_login(registry, settings)
+    register_children(registry, given)
+    register_models(registry, given)
+    checks = [
+        asyncio.create_task(presence.run(), name="presence"),
+        asyncio.create_task(release.run(), name="release"),
+        asyncio.create_task(_end_when_kopf_is_broken(), name="guard"),
+    ]
+    for check in checks:
+        # Kopf ends by the same flag: a check that fails is not left unseen.
+        check.add_done_callback(lambda _: stop.set())
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=build_kopf_settings(settings),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            stop_flag=stop,
+            ready_flag=ready,
+        )
+    finally:
+        for check in checks:
+            check.cancel()
+        ended = await asyncio.gather(*checks, return_exceptions=True)
+    for outcome in ended:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _end_when_kopf_is_broken() -> None:
+    """End the process when kopf has stopped watching by itself and has not ended either.
+
+    A watch that ends in the middle of a line makes kopf 1.45 stop all watches and then wait for ever. Nothing is lost by ending at
+    once: there is no state, and a container that starts again in the same pod need not wait for its Lease.
+    """
+    has_watched = False
+    while True:
+        await asyncio.sleep(GUARD_SECONDS)
+        is_watching = any(task.get_name() == _KOPF_WATCHES for task in asyncio.all_tasks())
+        if has_watched and not is_watching:
+            await asyncio.sleep(GUARD_SECONDS)
+            _LOG.critical(
+                "kopf has stopped watching and does not end: this process ends, to be started again"
+            )
+            logging.shutdown()
+            os._exit(EXIT_BROKEN)
+        has_watched = has_watched or is_watching
 
 
 def configure_logging(level: str) -> None:

@@ -13,6 +13,7 @@ ENV_PULL_POLICY: Final = "ATHERIA_IMAGE_PULL_POLICY"
 ENV_DEMAND_PORT: Final = "ATHERIA_DEMAND_PORT"
 ENV_METRICS_PORT: Final = "ATHERIA_METRICS_PORT"
 ENV_RESYNC_SECONDS: Final = "ATHERIA_RESYNC_SECONDS"
+ENV_STUCK_SECONDS: Final = "ATHERIA_STUCK_SECONDS"
 ENV_LOG_LEVEL: Final = "ATHERIA_LOG_LEVEL"
 ENV_KUBECONFIG: Final = "KUBECONFIG"
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
@@ -40,7 +41,11 @@ class Settings:
     kubeconfig: str = ""
     """Path; empty = the pod's service account."""
     pod_name: str = "atheria-operator"
-    """Named in Events as their source."""
+    """Named in Events as their source, and the holder of the Lease."""
+    pod_namespace: str = ""
+    """Where the Lease of the operators is; empty (outside a cluster) = this is the only one."""
+    stuck_seconds: float = 600.0
+    """A round of a loop that takes longer hangs: the liveness probe fails."""
     log_level: str = "INFO"
 
 
@@ -61,6 +66,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         metrics_port=_port(environment, ENV_METRICS_PORT, names.PORT_METRICS),
         resync_seconds=_seconds(environment, ENV_RESYNC_SECONDS, 180.0),
         kubeconfig=environment.get(ENV_KUBECONFIG, ""),
+        pod_namespace=environment.get(names.ENV_POD_NAMESPACE, ""),
+        stuck_seconds=_seconds(environment, ENV_STUCK_SECONDS, 600.0),
         pod_name=environment.get(names.ENV_POD_NAME, "") or "atheria-operator",
         log_level=_one_of(environment, ENV_LOG_LEVEL, "INFO", _LOG_LEVELS),
     )

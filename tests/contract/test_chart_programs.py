@@ -112,7 +112,7 @@ def test_finalizers_of_others_keep_their_order() -> None:
 
 
 def test_the_shipped_profiles_can_be_read() -> None:
-    assert len(read_profiles(CHART / "files" / "profiles")) == 4
+    assert len(read_profiles(CHART / "files" / "profiles")) == 7
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -174,13 +175,16 @@ def test_the_hardware_profiles_are_in_the_config_map_that_the_init_container_app
     assert {profile["metadata"]["name"] for profile in profiles} == {
         "cpu",
         "nvidia-l4",
+        "nvidia-l40s",
         "nvidia-a100-40gb",
         "nvidia-a100-80gb",
+        "nvidia-h100",
+        "nvidia-h200",
     }
     for profile in profiles:
         assert (profile["apiVersion"], profile["kind"]) == (names.API_VERSION, names.PROFILE_KIND)
-        if profile["metadata"]["name"] != "cpu":
-            assert {"source", "date"} <= profile["spec"]["price"].keys()
+        if price := profile["spec"].get("price"):
+            assert {"source", "date"} <= price.keys()
 
 
 def _definitions(*arguments: str) -> list[dict[str, object]]:
@@ -248,7 +252,9 @@ def test_every_value_is_described() -> None:
         key, _, value = line.strip().partition(":")
         if line.lstrip().startswith("#") or not value.strip() or key in ("requests", "limits"):
             continue
-        above = [text.strip() for text in lines[max(0, number - 2) : number]]
+        above = list(
+            takewhile(lambda text: text.startswith("#"), (text.strip() for text in reversed(lines[:number])))
+        )
         assert any(text.startswith("# --") for text in above), (
             f"values.yaml:{number + 1} {key} has no `# --` line"
         )

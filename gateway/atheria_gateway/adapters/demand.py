@@ -96,6 +96,18 @@ class DemandSender:
                     in_flight_requests=line.in_flight,
                     arrivals_total=line.arrivals_total,
                     oldest_held_seconds=line.oldest_held_s,
+                    revisions=[
+                        control_pb2.RevisionCalls(
+                            revision=one.revision,
+                            calls_total=one.calls,
+                            errors_total=one.errors,
+                            latency=[
+                                control_pb2.LatencyBucket(up_to_seconds=bound, calls_total=count)
+                                for bound, count in one.latency
+                            ],
+                        )
+                        for one in line.revisions
+                    ],
                 )
                 for line in lines
             ],

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
 
-from atheria_gateway.core.demand import EnvoyCounters
+from atheria_gateway.core.demand import EnvoyCounters, RevisionCalls
 from atheria_gateway.core.model import ModelKey
-from atheria_gateway.xds.cluster_names import model_of_cluster
+from atheria_gateway.xds.cluster_names import read_cluster_name
 
-_FILTER: Final = r"^cluster\..*/.*\.upstream_rq_(active|total|retry)$"
+_GRPC_FAULTS: Final = (2, 4, 12, 13, 14, 15)
+"""Statuses that are the server's fault, as HTTP's 5xx are."""
+_FAULTS: Final = tuple(f".grpc.{code}" for code in _GRPC_FAULTS)
+_FILTER: Final = (
+    r"^cluster\..*/.*\.upstream_rq_(active|total|retry)$"
+    r"|^cluster\..*/revision/[^.]*\.(upstream_rq_(completed|5xx|time)|grpc\.[0-9]+)$"
+)
 _SUFFIXES: Final = (".upstream_rq_active", ".upstream_rq_total", ".upstream_rq_retry")
+_BUCKET: Final = re.compile(r"B([0-9.e+]+)\([0-9]+,([0-9]+)\)")
+_QUERY: Final = {"filter": _FILTER, "histogram_buckets": "disjoint"}
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 
@@ -32,7 +42,7 @@ class EnvoyAdmin:
     async def counters(self) -> Mapping[ModelKey, EnvoyCounters]:
         """Calls active and arrived by model, from the clusters that the data listener uses."""
         try:
-            async with self._opened().get("http://envoy/stats", params={"filter": _FILTER}) as answer:
+            async with self._opened().get("http://envoy/stats", params=_QUERY) as answer:
                 answer.raise_for_status()
                 return parse_counters(await answer.text())
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -55,22 +65,47 @@ class EnvoyAdmin:
 
 
 def parse_counters(text: str) -> dict[ModelKey, EnvoyCounters]:
-    """Sum `cluster.<ns>/<model>[/http].upstream_rq_*: N` lines by model; clusters of pods only are left out."""
+    """Sum `cluster.<ns>/<model>…: N` lines by model and by revision; clusters of pods only are left out."""
     sums: dict[ModelKey, dict[str, int]] = {}
+    revisions: dict[ModelKey, dict[str, RevisionCalls]] = {}
     for line in text.splitlines():
-        name, colon, value = line.rpartition(": ")
+        name, colon, value = line.rpartition(": ") if "(" not in line else line.partition(": ")
+        target = read_cluster_name(name.removeprefix("cluster.").partition(".")[0])
+        if not colon or target is None or target.pods_only:
+            continue
         suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
-        if not (colon and suffix and value.isdigit()):
-            continue
-        target = model_of_cluster(name.removeprefix("cluster.").removesuffix(suffix))
-        if target is None or target[2]:
-            continue
-        figures = sums.setdefault(target[0], {})
-        figures[suffix] = figures.get(suffix, 0) + int(value)
+        if suffix and value.isdigit():
+            figures = sums.setdefault(target.model, {})
+            figures[suffix] = figures.get(suffix, 0) + int(value)
+        elif target.revision:
+            known = revisions.setdefault(target.model, {})
+            before = known.get(target.revision, RevisionCalls(revision=target.revision))
+            known[target.revision] = _with(before, name, value, http=target.http)
     return {
         model: EnvoyCounters(
             active_requests=figures.get(_SUFFIXES[0], 0),
             arrivals_total=max(0, figures.get(_SUFFIXES[1], 0) - figures.get(_SUFFIXES[2], 0)),
+            revisions=tuple(one for _, one in sorted(revisions.get(model, {}).items())),
         )
         for model, figures in sums.items()
     }
+
+
+def _with(before: RevisionCalls, name: str, value: str, *, http: bool) -> RevisionCalls:
+    """The figures of a revision with one more line of the statistics."""
+    if name.endswith(".upstream_rq_time"):
+        if name.endswith(".external.upstream_rq_time"):
+            return before
+        latency = dict(before.latency)
+        for bound, count in _BUCKET.findall(value):
+            seconds = float(bound) / 1000
+            latency[seconds] = latency.get(seconds, 0) + int(count)
+        return replace(before, latency=tuple((bound, n) for bound, n in sorted(latency.items()) if n))
+    if not value.isdigit():
+        return before
+    if name.endswith(".upstream_rq_completed"):
+        return replace(before, calls=before.calls + int(value))
+    # What Envoy itself answers to a gRPC call counts under both names.
+    if name.endswith(".upstream_rq_5xx" if http else _FAULTS):
+        return replace(before, errors=before.errors + int(value))
+    return before

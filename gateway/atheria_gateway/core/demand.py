@@ -10,6 +10,19 @@ from atheria_gateway.core.model import ModelKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionCalls:
+    """What Envoy counted of one revision since it shares a model's calls."""
+
+    revision: str
+    calls: int = 0
+    """Answered calls."""
+    errors: int = 0
+    """Those of them that failed by the server's fault."""
+    latency: tuple[tuple[float, int], ...] = ()
+    """(upper bound of a bucket in seconds, calls in it), those that are not empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvoyCounters:
     """Envoy's figures of one model's clusters, gRPC and HTTP together."""
 
@@ -17,6 +30,8 @@ class EnvoyCounters:
     """Calls in Envoy now, held ones included."""
     arrivals_total: int = 0
     """Calls that came since Envoy started, retries not counted."""
+    revisions: tuple[RevisionCalls, ...] = ()
+    """Of those that share the calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +43,7 @@ class Demand:
     in_flight: int
     arrivals_total: int
     oldest_held_s: float
+    revisions: tuple[RevisionCalls, ...] = ()
 
 
 def demand_of(
@@ -45,6 +61,7 @@ def demand_of(
                 in_flight=max(0, seen.active_requests - held),
                 arrivals_total=seen.arrivals_total,
                 oldest_held_s=holds.oldest_s(model, now_s),
+                revisions=seen.revisions,
             )
         )
     return tuple(lines)

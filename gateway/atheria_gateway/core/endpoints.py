@@ -61,12 +61,13 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
 
 
 def endpoints_of(model: Model, slices: Iterable[PodSlice]) -> tuple[Endpoint, ...]:
-    """The ready pods of the active revision; while it has none, those of any revision, so that no call waits for nothing."""
+    """The ready pods of the revisions that take calls; while they have none, those of any, so that no call waits for nothing."""
     active: set[Endpoint] = set()
     others: set[Endpoint] = set()
+    serving = {name for name, weight in model.weights.items() if weight > 0} or {model.active_revision}
     for one in slices:
         if one.model != model.key:
             continue
-        is_active = model.active_revision == f"{model.key.name}-{one.revision}"
-        (active if is_active else others).update(one.endpoints)
+        is_serving = f"{model.key.name}-{one.revision}" in serving
+        (active if is_serving else others).update(one.endpoints)
     return tuple(sorted(active or others))

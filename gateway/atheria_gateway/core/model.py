@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 DEFAULT_QUEUE_LIMIT: Final = 512
@@ -38,6 +38,10 @@ class Model:
     requested_replicas: int = 0
     active_revision: str = ""
     """Name of the active Deployment; empty before the operator has made one."""
+    weights: Mapping[str, int] = field(default_factory=dict)
+    """Share of the calls in percent by revision, of those that have one."""
+    may_wake: bool = True
+    """The active revision may have pods; not while it makes room for another one."""
     queue_limit: int = DEFAULT_QUEUE_LIMIT
     """Calls that may be held for this model at once."""
     phase: str = ""
@@ -57,11 +61,15 @@ def model_from_object(body: Mapping[str, Any]) -> Model:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "Ready":
             reason = str(condition.get("message") or "")
+    active = str(status.get("activeRevision") or "")
+    revisions = {str(one.get("name") or ""): one for one in status.get("revisions") or ()}
     return Model(
         key=ModelKey(namespace=str(metadata["namespace"]), name=str(metadata["name"])),
         uid=str(metadata.get("uid") or ""),
         requested_replicas=int(spec.get("replicas") or 0),
-        active_revision=str(status.get("activeRevision") or ""),
+        active_revision=active,
+        weights={name: int(one["weight"]) for name, one in revisions.items() if one.get("weight")},
+        may_wake=bool(revisions.get(active, {}).get("mayRun", True)),
         queue_limit=int(concurrency.get("maxQueueDepth") or DEFAULT_QUEUE_LIMIT),
         phase=str(status.get("phase") or ""),
         reason=reason,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from atheria_contract import names
 from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.model import ModelKey
+from atheria_gateway.core.shares import Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class DataPlane:
 
     routing: RoutingTable
     endpoints: dict[ModelKey, tuple[Endpoint, ...]]
+    shares: dict[ModelKey, tuple[Share, ...]] = field(default_factory=dict)
+    """Of models whose calls several revisions take."""
 
 
 def authorities_of(model: ModelKey) -> tuple[str, ...]:

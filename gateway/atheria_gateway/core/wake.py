@@ -23,7 +23,7 @@ class Wake:
 
     patch_model: bool
     deployment: str
-    """Name of the active Deployment; empty when there is none yet."""
+    """Name of the active Deployment; empty when there is none yet, or when it is on its way out."""
 
 
 def decide_wake(model: Model, seen: WakeObservation, retry_interval_s: float) -> Wake | None:
@@ -32,4 +32,6 @@ def decide_wake(model: Model, seen: WakeObservation, retry_interval_s: float) ->
         return None
     if seen.seconds_since_last_wake is not None and seen.seconds_since_last_wake < retry_interval_s:
         return None
-    return Wake(patch_model=model.requested_replicas == 0, deployment=model.active_revision)
+    return Wake(
+        patch_model=model.requested_replicas == 0, deployment=model.active_revision if model.may_wake else ""
+    )

@@ -95,6 +95,12 @@ class Activator:
         """Whether this gateway may take calls: the cluster is listed, and Envoy has acknowledged the routes."""
         return self._stream is not None and self._stream.is_routed and not self.draining
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether Envoy has confirmed all that this gateway knows."""
+        stream = self._stream
+        return stream is not None and stream.snapshot is self.snapshot and stream.is_settled
+
     # --- Envoy's side ---------------------------------------------------------------------------------------------
 
     def stream_opened(self, stream: AdsStream) -> None:

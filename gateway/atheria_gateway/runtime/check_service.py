@@ -12,7 +12,7 @@ from google.rpc import status_pb2
 
 from atheria_gateway.core.hold import Denial, Refusal
 from atheria_gateway.runtime.activator import Activator
-from atheria_gateway.xds.cluster_names import HEADER_ATTEMPT, HEADER_TARGET, model_of_cluster
+from atheria_gateway.xds.cluster_names import HEADER_ATTEMPT, HEADER_TARGET, read_cluster_name
 
 _HTTP_STATUS: Final = {
     Refusal.UNKNOWN_MODEL: 404,
@@ -40,16 +40,15 @@ class CheckService(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignor
     async def Check(self, request: Any, _: Any) -> Any:
         """OK when the call may go to a pod, otherwise a denial with the status that the caller gets."""
         headers = request.attributes.request.http.headers
-        target = model_of_cluster(headers.get(HEADER_TARGET, ""))
+        target = read_cluster_name(headers.get(HEADER_TARGET, ""))
         if target is None:
             denial: Denial | None = Denial(
                 refusal=Refusal.UNKNOWN_MODEL, message=f"the call names no model (header {HEADER_TARGET})"
             )
         else:
-            model, http, _pods = target
             attempt = headers.get(HEADER_ATTEMPT, "1")
             denial = await self._activator.hold(
-                model, http=http, attempt=int(attempt) if attempt.isdigit() else 1
+                target.model, http=target.http, attempt=int(attempt) if attempt.isdigit() else 1
             )
         if denial is None:
             return external_auth_pb2.CheckResponse(status=status_pb2.Status(code=0))

@@ -11,6 +11,7 @@ from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod
 from atheria_gateway.core.mirror import GatewayPod, gateway_pod_from_object
 from atheria_gateway.core.model import Model, ModelKey, model_from_object
 from atheria_gateway.core.routing import DataPlane, routing_table
+from atheria_gateway.core.shares import shares_of
 from atheria_gateway.runtime.ports import Changed, Deleted, Listed, Watched, WatchEvent
 
 _Name = tuple[str, str]
@@ -51,7 +52,14 @@ class World:
     def data_plane(self) -> DataPlane:
         """What Envoy is to know now."""
         table = routing_table(self.models)
-        return DataPlane(routing=table, endpoints={key: self.ready_of(key) for key in table.models})
+        shares = {
+            key: found
+            for key in table.models
+            if (found := shares_of(self.models[key], self._pod_slices.get(key, {}).values()))
+        }
+        return DataPlane(
+            routing=table, endpoints={key: self.ready_of(key) for key in table.models}, shares=shares
+        )
 
     def _clear(self, watched: Watched) -> None:
         if watched is Watched.MODELS:

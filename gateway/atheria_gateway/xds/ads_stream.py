@@ -33,6 +33,17 @@ class AdsStream:
     """By type: nonce of the last answer that is not acknowledged, and the pods by name that it said."""
     _counter: int = 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether Envoy has confirmed all of the snapshot."""
+        snapshot = self.snapshot
+        if snapshot is None or self._in_flight or not self._has_current_routes(snapshot):
+            return False
+        sent = self._sent.get(EDS, {})
+        return self._sent.get(CDS) == snapshot.clusters and all(
+            sent.get(name) == item for name, item in snapshot.assignments.items()
+        )
+
     def on_request(self, request: Any) -> list[Any]:
         """Take a DiscoveryRequest: a subscription, an ACK or a NACK; returns the DiscoveryResponses to send."""
         url = request.type_url
@@ -47,7 +58,8 @@ class AdsStream:
             # A name that left and comes back must be answered again.
             for name in [name for name in sent if name not in names]:
                 del sent[name]
-                self.acknowledged.pop(name, None)
+            for name in [name for name in self.acknowledged if name not in names]:
+                del self.acknowledged[name]
         return self._due()
 
     def on_snapshot(self, snapshot: Snapshot) -> list[Any]:
@@ -80,13 +92,28 @@ class AdsStream:
                     answers.append(answer)
         return answers
 
+    def _has_clusters(self, snapshot: Snapshot) -> bool:
+        """Whether Envoy has confirmed every cluster of the snapshot and its endpoints."""
+        wanted = snapshot.clusters.keys()
+        is_confirmed = CDS not in self._in_flight and wanted <= self._sent.get(CDS, {}).keys()
+        return wanted <= self.acknowledged.keys() and (is_confirmed or not wanted)
+
+    def _has_current_routes(self, snapshot: Snapshot) -> bool:
+        """Whether Envoy has the snapshot's routes, or none at all."""
+        if RDS not in self._subscribed:
+            return True
+        return RDS not in self._in_flight and self._sent.get(RDS) == {"": snapshot.routes}
+
     def _answer(self, url: str, snapshot: Snapshot) -> Any | None:
         sent = self._sent.get(url)
         said: dict[str, frozenset[Endpoint]] = {}
         if url == CDS:
-            if sent is not None and sent == snapshot.clusters:
-                return None
             now = dict(snapshot.clusters)
+            if sent is not None and not self._has_current_routes(snapshot):
+                # A cluster goes after the routes that name it: a call on its way there would fail.
+                now = {**sent, **now}
+            if sent == now:
+                return None
             resources = now
         elif url == EDS:
             known = sent or {}
@@ -102,7 +129,7 @@ class AdsStream:
             said = {name: snapshot.endpoints[name] for name in resources}
         else:
             now = {"": snapshot.routes}
-            if sent == now or not set(snapshot.clusters) <= self.acknowledged.keys():
+            if sent == now or not self._has_clusters(snapshot):
                 return None
             resources = now
         self._sent[url] = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from atheria_contract import names
@@ -19,6 +20,19 @@ HEADER_NOT_STARTED: Final = "x-not-started"
 
 _HTTP: Final = "/http"
 _PODS: Final = "/pods"
+_REVISION: Final = "/revision/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOf:
+    """What a cluster's name says."""
+
+    model: ModelKey
+    http: bool
+    """It speaks HTTP/1.1 to the REST port."""
+    pods_only: bool
+    revision: str = ""
+    """Name of the one revision whose pods it has; empty for a model's cluster."""
 
 
 def serving_cluster(model: ModelKey, *, http: bool) -> str:
@@ -26,15 +40,25 @@ def serving_cluster(model: ModelKey, *, http: bool) -> str:
     return names.model_key(model.namespace, model.name) + (_HTTP if http else "")
 
 
+def revision_cluster(model: ModelKey, revision: str, *, http: bool) -> str:
+    """One revision's pods first, then the hold listener: its share of a model's calls."""
+    return f"{serving_cluster(model, http=False)}{_REVISION}{revision}{_HTTP if http else ''}"
+
+
 def pods_cluster(model: ModelKey, *, http: bool) -> str:
     """Pods only: where the hold listener sends a released call."""
     return serving_cluster(model, http=http) + _PODS
 
 
-def model_of_cluster(cluster: str) -> tuple[ModelKey, bool, bool] | None:
-    """The model of a cluster's name, whether it speaks HTTP/1.1, and whether it is pods only; None for others."""
+def read_cluster_name(cluster: str) -> ClusterOf | None:
+    """What the name of a model's cluster says; None for others."""
     parts = cluster.split("/")
-    rest = parts[2:]
-    if len(parts) < 2 or rest not in ([], ["pods"], ["http"], ["http", "pods"]):
+    if len(parts) < 2:
         return None
-    return ModelKey(namespace=parts[0], name=parts[1]), "http" in rest, "pods" in rest
+    model, rest = ModelKey(namespace=parts[0], name=parts[1]), parts[2:]
+    revision = ""
+    if len(rest) >= 2 and rest[0] == "revision":
+        revision, rest = rest[1], rest[2:]
+    if rest not in ([], ["pods"], ["http"], ["http", "pods"]) or (revision and "pods" in rest):
+        return None
+    return ClusterOf(model=model, http="http" in rest, pods_only="pods" in rest, revision=revision)

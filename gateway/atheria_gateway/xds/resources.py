@@ -9,8 +9,9 @@ from typing import Any, Final
 from google.protobuf import any_pb2
 
 from atheria_gateway.core.endpoints import Endpoint
+from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.routing import DataPlane
-from atheria_gateway.xds.cluster_names import ROUTE_CONFIG, pods_cluster, serving_cluster
+from atheria_gateway.xds.cluster_names import ROUTE_CONFIG, pods_cluster, revision_cluster, serving_cluster
 from atheria_gateway.xds.clusters import build_cluster
 from atheria_gateway.xds.load_assignments import build_load_assignment
 from atheria_gateway.xds.routes import build_route_configuration
@@ -56,8 +57,23 @@ def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
                 clusters[name] = packed(build_cluster(name, http=http))
                 assignments[name] = packed(build_load_assignment(name, ready, http=http, hold_socket=hold))
                 endpoints[name] = frozenset(ready)
-    routes = packed(build_route_configuration(ROUTE_CONFIG, plane.routing, options.not_started_token))
+            for share in plane.shares.get(model, ()):
+                name = revision_cluster(model, share.revision, http=http)
+                clusters[name] = packed(build_cluster(name, http=http))
+                assignments[name] = packed(
+                    build_load_assignment(name, share.endpoints, http=http, hold_socket=options.hold_socket)
+                )
+                endpoints[name] = frozenset(share.endpoints)
+    routes = packed(
+        build_route_configuration(ROUTE_CONFIG, plane.routing, options.not_started_token, _weights(plane))
+    )
     return Snapshot(clusters=clusters, assignments=assignments, routes=routes, endpoints=endpoints)
+
+
+def _weights(plane: DataPlane) -> dict[ModelKey, dict[str, int]]:
+    return {
+        model: {share.revision: share.weight for share in shares} for model, shares in plane.shares.items()
+    }
 
 
 def packed(message: Any) -> any_pb2.Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from envoy.config.core.v3 import base_pb2
@@ -18,6 +19,7 @@ from atheria_gateway.xds.cluster_names import (
     HEADER_NOT_STARTED,
     HEADER_TARGET,
     pods_cluster,
+    revision_cluster,
     serving_cluster,
 )
 
@@ -30,8 +32,15 @@ HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 _OVERWRITE: Final = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
-def build_route_configuration(name: str, table: RoutingTable, token: str) -> route_pb2.RouteConfiguration:
+Weights = Mapping[ModelKey, Mapping[str, int]]
+"""Percent of the calls by revision, for models whose calls several take."""
+
+
+def build_route_configuration(
+    name: str, table: RoutingTable, token: str, weights: Weights | None = None
+) -> route_pb2.RouteConfiguration:
     """The whole route configuration; `token` is the secret value of the header of a call that never started."""
+    weights = weights or {}
     config = route_pb2.RouteConfiguration(name=name)
     # Nobody outside may pretend to be a hold, and no client sees what passes between the two listeners.
     config.request_headers_to_remove.append(HEADER_NOT_STARTED)
@@ -40,20 +49,20 @@ def build_route_configuration(name: str, table: RoutingTable, token: str) -> rou
     )
     for model in table.models:
         host = _virtual_host(config, str(model), authorities_of(model), token)
-        _model_routes(host, model, prefix="/")
+        _model_routes(host, model, weights, prefix="/")
     anywhere = _virtual_host(config, "any", ("*",), token)
     for model in table.models:
-        _model_routes(anywhere, model, prefix="/", header=str(model))
+        _model_routes(anywhere, model, weights, prefix="/", header=str(model))
     _refuse(anywhere, table.refusal, header_present=True)
     for model in table.unique_names:
-        _model_routes(anywhere, model, path=f"/v2/models/{model.name}")
+        _model_routes(anywhere, model, weights, path=f"/v2/models/{model.name}")
     # A probe that names no model asks about the gateway: it must not wake a model, nor keep one awake.
     health = anywhere.routes.add()
     health.match.prefix = HEALTH_PREFIX
     health.route.cluster = ACTIVATOR_CLUSTER
     health.route.timeout.FromSeconds(5)
     if table.only is not None:
-        _model_routes(anywhere, table.only, prefix="/")
+        _model_routes(anywhere, table.only, weights, prefix="/")
     else:
         _refuse(anywhere, table.refusal)
     return config
@@ -77,7 +86,9 @@ def _virtual_host(config: Any, name: str, domains: tuple[str, ...], token: str) 
     return host
 
 
-def _model_routes(host: Any, model: ModelKey, *, prefix: str = "", path: str = "", header: str = "") -> None:
+def _model_routes(
+    host: Any, model: ModelKey, weights: Weights, *, prefix: str = "", path: str = "", header: str = ""
+) -> None:
     for http in (False, True):
         route: route_components_pb2.Route = host.routes.add()
         if path:
@@ -88,7 +99,13 @@ def _model_routes(host: Any, model: ModelKey, *, prefix: str = "", path: str = "
             route.match.grpc.SetInParent()
         if header:
             route.match.headers.add(name=names.HEADER_MODEL).string_match.exact = header
-        route.route.cluster = serving_cluster(model, http=http)
+        if shares := weights.get(model):
+            for revision, percent in shares.items():
+                share = route.route.weighted_clusters.clusters.add()
+                share.name = revision_cluster(model, revision, http=http)
+                share.weight.value = percent
+        else:
+            route.route.cluster = serving_cluster(model, http=http)
         route.route.timeout.FromSeconds(0)
         route.request_headers_to_add.add(
             header=base_pb2.HeaderValue(key=HEADER_TARGET, value=pods_cluster(model, http=http)),

@@ -10,6 +10,7 @@ import grpc
 
 from atheria_contract.generated import control_pb2, control_pb2_grpc
 from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.scaling.demand import Calls
 from atheria_operator.runtime.demand_board import DemandBoard
 
@@ -46,11 +47,20 @@ class DemandSink(control_pb2_grpc.DemandSinkServicer):
                         held=line.held_requests,
                         in_flight=line.in_flight_requests,
                         arrivals_total=line.arrivals_total,
+                        revisions={one.revision: _figures(one) for one in line.revisions},
                     )
                     for line in report.models
                 },
             )
             yield control_pb2.DemandAck(sequence=report.sequence, models=len(report.models))
+
+
+def _figures(line: Any) -> CallFigures:
+    return CallFigures(
+        calls=line.calls_total,
+        errors=line.errors_total,
+        latency={bucket.up_to_seconds: bucket.calls_total for bucket in line.latency},
+    )
 
 
 async def serve_demand(board: DemandBoard, port: int) -> tuple[grpc.aio.Server, int]:

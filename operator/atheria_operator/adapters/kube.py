@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 from kubernetes.aio import client, config
 
 from atheria_contract import names
+from atheria_operator.domain.election import Record, lease_spec, read_lease
 from atheria_operator.runtime.ports import NOT_FOUND, ClusterError, ObjectRef, Scale
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _PARALLEL: Final = 20
 """Requests at a time: a start with a thousand models must not starve others at the API server."""
+_PAGE: Final = 500
+_NAMES_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _UNKNOWN_FIELD: Final = "failed to create typed patch object"
 _PLURALS: Final = {
     "Deployment": "deployments",
     "Service": "services",
     "ConfigMap": "configmaps",
     "ServiceAccount": "serviceaccounts",
+    "Pod": "pods",
     names.MODEL_KIND: names.MODEL_PLURAL,
 }
 
@@ -43,9 +46,21 @@ async def connect(kubeconfig: str = "") -> client.ApiClient:
 class KubeClusterWriter:
     """ClusterWriter on a real API server."""
 
-    def __init__(self, api: client.ApiClient) -> None:
-        """`api` stays the caller's to close."""
+    def __init__(
+        self,
+        api: client.ApiClient,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        called: Callable[[str, int], None] = lambda _verb, _code: None,
+        timeout_seconds: float = 30.0,
+        namespaces: Sequence[str] = (),
+    ) -> None:
+        """`api` stays the caller's to close; `may_write` is asked before each change, `called` told of verb and status."""
         self._api = api
+        self._may_write = may_write
+        self._called = called
+        self._namespaces = namespaces
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=min(5.0, timeout_seconds))
         self._slots = asyncio.Semaphore(_PARALLEL)
 
     async def read(self, ref: ObjectRef) -> Mapping[str, Any] | None:
@@ -81,7 +96,7 @@ class KubeClusterWriter:
     async def write_scale(self, ref: ObjectRef, scale: Scale) -> Scale:
         """Set the number of pods through the scale subresource, only if the version still holds (409 otherwise)."""
         return _scale(
-            await self._call(
+            await self.call(
                 "PATCH",
                 f"{_path(ref)}/scale",
                 body={
@@ -93,8 +108,59 @@ class KubeClusterWriter:
             )
         )
 
+    async def uids(self, kind: str) -> frozenset[str]:
+        """Uids of all objects of a kind that carry a model's label, in the operator's namespaces."""
+        root = "/apis/apps/v1" if kind == "Deployment" else "/api/v1"
+        found = await self._list(root, _PLURALS[kind], {"labelSelector": names.LABEL_MODEL})
+        return frozenset(str(metadata["uid"]) for metadata in found)
+
+    async def list_metadata(self) -> Sequence[Mapping[str, Any]]:
+        """metadata of all models, in the operator's namespaces."""
+        return await self._list(f"/apis/{names.API_VERSION}", names.MODEL_PLURAL, {})
+
+    async def set_finalizers(
+        self, namespace: str, name: str, finalizers: Sequence[str], version: str
+    ) -> None:
+        """Of a model, only over the version that was read (409 otherwise)."""
+        await self.call(
+            "PATCH",
+            f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.MODEL_PLURAL}/{name}",
+            body={"metadata": {"finalizers": list(finalizers) or None, "resourceVersion": version}},
+            content_type="application/merge-patch+json",
+        )
+
+    async def _list(self, root: str, plural: str, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        for scope in [f"/namespaces/{name}" for name in self._namespaces] or [""]:
+            following = ""
+            while True:
+                page = await self.call(
+                    "GET",
+                    f"{root}{scope}/{plural}",
+                    query={
+                        **query,
+                        "limit": str(_PAGE),
+                        **({"continue": following} if following else {}),
+                    },
+                    accept=_NAMES_ONLY,
+                )
+                found += [item["metadata"] for item in page.get("items") or ()]
+                following = str((page.get("metadata") or {}).get("continue") or "")
+                if not following:
+                    break
+        return found
+
+    async def events_of_pod(self, namespace: str, uid: str) -> Sequence[Mapping[str, Any]]:
+        """The newest of core/v1 Events of one pod, at most a hundred."""
+        found = await self.call(
+            "GET",
+            f"/api/v1/namespaces/{namespace}/events",
+            query={"fieldSelector": f"involvedObject.kind=Pod,involvedObject.uid={uid}", "limit": "100"},
+        )
+        return list(found.get("items") or ())
+
     async def _apply(self, path: str, body: Mapping[str, Any], manager: str) -> Mapping[str, Any]:
-        applied: Mapping[str, Any] = await self._call(
+        applied: Mapping[str, Any] = await self.call(
             "PATCH",
             path,
             body=dict(body),
@@ -105,13 +171,13 @@ class KubeClusterWriter:
 
     async def _call_or_none(self, method: str, path: str, body: Any = None) -> Any:
         try:
-            return await self._call(method, path, body=body)
+            return await self.call(method, path, body=body)
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return None
             raise
 
-    async def _call(
+    async def call(
         self,
         method: str,
         path: str,
@@ -119,27 +185,70 @@ class KubeClusterWriter:
         body: Any = None,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
     ) -> Any:
+        """One request; the answer as JSON. Raises ClusterError."""
         request = await self._api.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )
         async with self._slots:
+            # Asked as late as can be: whoever waited for a slot may have lost the Lease meanwhile.
+            if method != "GET" and not self._may_write():
+                raise ClusterError(0, f"{method} {path}: not sent, this operator does not hold the Lease")
             try:
-                answer = await self._api.call_api(*request, _request_timeout=_TIMEOUT)
+                answer = await self._api.call_api(*request, _request_timeout=self._timeout)
                 text = await answer.response.text()
             except (aiohttp.ClientError, TimeoutError) as error:
+                self._called(method, 0)
                 raise ClusterError(0, f"{method} {path}: {type(error).__name__} {error}") from error
+        self._called(method, answer.response.status)
         if answer.response.status >= 300:
             message = _message(text)
             # Server-side apply answers 500 to a field that the kind does not have.
             is_unknown_field = answer.response.status == 500 and _UNKNOWN_FIELD in message
             raise ClusterError(422 if is_unknown_field else answer.response.status, message)
         return json.loads(text)
+
+
+class KubeLease:
+    """LeaseStore on a real API server, with requests of its own: the Lease must not wait for slots."""
+
+    def __init__(
+        self, api: client.ApiClient, namespace: str, now: Callable[[], str], timeout_seconds: float = 5.0
+    ) -> None:
+        """`namespace` is the operator's own; `now` gives RFC 3339."""
+        self._cluster = KubeClusterWriter(api, timeout_seconds=timeout_seconds)
+        self._namespace = namespace
+        self._now = now
+        self._root = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+
+    async def read(self) -> Record | None:
+        """The Lease, or None when there is none."""
+        try:
+            return read_lease(await self._cluster.call("GET", f"{self._root}/{names.LEASE_OPERATOR}"))
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    async def write(self, identity: str, before: Record | None) -> Record:
+        """Make `identity` its holder (empty = nobody), only over the record that was read (409 otherwise)."""
+        metadata = {"name": names.LEASE_OPERATOR, "namespace": self._namespace}
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": lease_spec(identity, before, self._now()),
+        }
+        if before is None:
+            return read_lease(await self._cluster.call("POST", self._root, body=body))
+        body["metadata"] = {**metadata, "resourceVersion": before.version}
+        return read_lease(await self._cluster.call("PUT", f"{self._root}/{names.LEASE_OPERATOR}", body=body))
 
 
 def _path(ref: ObjectRef) -> str:

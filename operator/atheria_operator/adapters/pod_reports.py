@@ -14,6 +14,7 @@ MAX_BYTES: Final = 1024 * 1024
 _PARALLEL: Final = 20
 _CHUNK_BYTES: Final = 65_536
 _SHOWN: Final = 120
+_UNREADY: Final = 503
 
 
 class HttpPodReports:
@@ -31,14 +32,15 @@ class HttpPodReports:
             auto_decompress=False,
         )
 
-    async def fetch(self, url: str) -> Any:
-        """The answer as JSON. Raises ReportError; `is_final` where another try would bring the same."""
+    async def fetch(self, url: str, *, may_be_unready: bool = False) -> Any:
+        """The answer as JSON, with `may_be_unready` also that of a 503. Raises ReportError; `is_final` where another try
+        would bring the same."""
         try:
             # The certificate is not verified, as the kubelet's probes do not: nothing secret is sent or received.
             async with self._session.get(url, allow_redirects=False, ssl=False) as answer:
                 if answer.status == NOT_FOUND:
                     raise ReportError(f"{url}: the server has no such report", is_final=True)
-                if answer.status != 200:
+                if answer.status != 200 and not (may_be_unready and answer.status == _UNREADY):
                     raise ReportError(f"{url}: status {answer.status}")
                 body = await _read(url, answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

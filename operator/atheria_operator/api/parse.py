@@ -7,6 +7,7 @@ the names of the built-in models, and objects that were stored under an older sc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +15,16 @@ from pydantic import ValidationError
 from atheria_contract import names
 from atheria_contract.serving import ServingConfig
 from atheria_operator.api.durations import duration_seconds
-from atheria_operator.api.model import HardwareProfile, ModelIntent, ModelKey, Problem, ScalingPolicy
+from atheria_operator.api.familiar import annotation_problem
+from atheria_operator.api.model import (
+    HardwareProfile,
+    MemoryNeed,
+    ModelIntent,
+    ModelKey,
+    Price,
+    Problem,
+    ScalingPolicy,
+)
 from atheria_operator.api.optimization import (
     cache_section,
     cache_volume,
@@ -23,12 +33,18 @@ from atheria_operator.api.optimization import (
     quality_section,
     warmup_section,
 )
+from atheria_operator.api.pod_template import shape_problem
+from atheria_operator.api.quantities import GIB, quantity_bytes
+from atheria_operator.api.rollout import rollout_policy
 from atheria_operator.api.types import AtheriaModelSpec, HardwareProfileSpec
+from atheria_operator.api.types.profile import Price as GivenPrice
+from atheria_operator.api.types.serving import Memory
 
 INVALID_SPEC = "InvalidSpec"
 UNKNOWN_SOURCE = "UnknownSource"
 INVALID_PROFILE = "InvalidProfile"
 _BUILTIN = "builtin://"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def key_of(body: Mapping[str, Any]) -> ModelKey:
@@ -40,6 +56,8 @@ def key_of(body: Mapping[str, Any]) -> ModelKey:
 def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
     """The intent of an AtheriaModel, or why it cannot be one."""
     metadata = body["metadata"]
+    if problem := annotation_problem(metadata.get("annotations") or {}):
+        return problem
     try:
         spec = AtheriaModelSpec.model_validate(_plain(body.get("spec") or {}))
     except ValidationError as error:
@@ -52,9 +70,12 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
             message=f"spec.scaling.minReplicas is {spec.scaling.minReplicas}, above maxReplicas "
             f"{spec.scaling.maxReplicas}: lower minReplicas or raise maxReplicas",
         )
+    if message := shape_problem(spec.podTemplate):
+        return Problem(reason=INVALID_SPEC, message=message)
     key = key_of(body)
     try:
         warmup = warmup_section(spec.warmup)
+        memory = _memory(spec.model.memory)
     except ValueError as error:
         return Problem(reason=INVALID_SPEC, message=str(error))
     return ModelIntent(
@@ -80,6 +101,8 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
         ),
         profile=spec.hardware.profile,
         device_count=spec.hardware.count,
+        allows_spot=spec.hardware.allowSpot,
+        memory=memory,
         pod_template=spec.podTemplate,
         cache=cache_volume(spec.cache),
         scaling=ScalingPolicy(
@@ -93,6 +116,7 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
             ),
             is_external=spec.scaling.scalingClass == "external",
         ),
+        rollout=rollout_policy(spec.rollout),
         requested_replicas=spec.replicas,
     )
 
@@ -104,16 +128,50 @@ def parse_profile(body: Mapping[str, Any]) -> HardwareProfile | Problem:
         spec = HardwareProfileSpec.model_validate(_plain(body.get("spec") or {}))
     except ValidationError as error:
         return Problem(reason=INVALID_PROFILE, message=f"hardware profile {name!r}: {_sentence(error)}")
+    alternatives = tuple(
+        {label: tuple(values) for label, values in sorted(one.labels.items())}
+        for one in spec.nodeAlternatives
+    )
+    if alternatives and spec.nodeAffinity.get(_REQUIRED):
+        return Problem(
+            reason=INVALID_PROFILE,
+            message=f"hardware profile {name!r}: spec.nodeAffinity has {_REQUIRED} beside spec.nodeAlternatives: move its terms "
+            "to nodeAlternatives, or leave nodeAlternatives out",
+        )
+    limit = quantity_bytes(spec.resources.limits.get("memory"), "spec.resources.limits.memory")
     return HardwareProfile(
         name=name,
         resource_name=spec.resourceName,
         resources_per_unit=spec.resourcesPerUnit,
-        resources=spec.resources,
+        resources={
+            part: amounts
+            for part, amounts in (("requests", spec.resources.requests), ("limits", spec.resources.limits))
+            if amounts
+        },
         node_selector=spec.nodeSelector,
         node_affinity=spec.nodeAffinity,
         tolerations=tuple(spec.tolerations),
         image=spec.image,
+        node_alternatives=alternatives,
+        is_spot=spec.spot,
+        memory_bytes=spec.memoryGiB * GIB or (None if spec.resourceName else limit),
+        price=_price(spec.price),
     )
+
+
+def _memory(given: Memory) -> MemoryNeed:
+    field = "spec.model.memory"
+    return MemoryNeed(
+        weights_bytes=quantity_bytes(given.weights, f"{field}.weights"),
+        activations_bytes_per_row=quantity_bytes(given.activationsPerRow, f"{field}.activationsPerRow"),
+        cache_bytes_per_row=quantity_bytes(given.cachePerRow, f"{field}.cachePerRow"),
+    )
+
+
+def _price(given: GivenPrice | None) -> Price | None:
+    if given is None:
+        return None
+    return Price(usd_per_hour=Decimal(given.usdPerHour), source=given.source, date=given.date)
 
 
 def _source_problem(source: str) -> Problem | None:

@@ -11,12 +11,14 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from atheria_contract import names
+from atheria_operator.api.familiar import FIELDS, FamiliarField, field_message
 from atheria_operator.api.types import (
     MAX_NAME_LENGTH,
     AtheriaModelSpec,
     AtheriaModelStatus,
     HardwareProfileSpec,
 )
+from atheria_operator.api.types.serving import AUTO_PROFILE
 
 _KEPT: Final = frozenset(
     {
@@ -49,6 +51,8 @@ def build_model_crd() -> dict[str, Any]:
     """CustomResourceDefinition of AtheriaModel."""
     spec = structural_schema(AtheriaModelSpec)
     spec["description"] = "What the user wants: the model, its hardware, batching and scaling. Required."
+    for field in FIELDS:
+        _refuse_familiar(spec, field)
     status = structural_schema(AtheriaModelStatus)
     status["description"] = "What is; written by the operator."
     validations = [
@@ -65,7 +69,10 @@ def build_model_crd() -> dict[str, Any]:
         _column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why, in one word"),
         _column("Revision", "string", ".status.activeRevision", "Deployment that takes the calls"),
         _column("Replicas", "integer", ".status.readyReplicas", "Pods that answer calls"),
-        _column("Queue", "integer", ".status.queue", "Calls held or in flight", priority=1),
+        _column("Queue", "integer", ".status.queue", "Calls held or in flight"),
+        _column(
+            "Cost/1k", "number", ".status.cost.reservedPer1000", "USD for 1000 calls, idle time included"
+        ),
         _column("URL", "string", ".status.url", "gRPC address inside the cluster"),
         _column("Age", "date", ".metadata.creationTimestamp", "Since when it exists"),
     ]
@@ -98,17 +105,49 @@ def build_profile_crd() -> dict[str, Any]:
         plural=names.PROFILE_PLURAL,
         short="ahp",
         scope="Cluster",
-        description="A kind of machine that models can ask for by name.",
+        description="A kind of machine that models can ask for by name, or that is chosen for them by profile auto.",
         properties={"spec": spec},
-        validations=[],
+        validations=[
+            {
+                "rule": f"self.metadata.name != '{AUTO_PROFILE}'",
+                "message": f"metadata.name must not be {AUTO_PROFILE}: in spec.hardware.profile of a model it means the cheapest "
+                "profile that fits; use another name",
+            }
+        ],
         columns=[
             _column("Resource", "string", ".spec.resourceName", "Extended resource of one device"),
             _column("GiB", "integer", ".spec.memoryGiB", "Memory of one device"),
             _column("USD/h", "string", ".spec.price.usdPerHour", "Price of one device"),
+            _column("Spot", "boolean", ".spec.spot", "Whether its nodes may be taken away"),
             _column("Age", "date", ".metadata.creationTimestamp", "Since when it exists"),
         ],
         subresources=None,
     )
+
+
+def _refuse_familiar(spec: dict[str, Any], field: FamiliarField) -> None:
+    """Declare a field of another system, so that the API server can name the right one instead of `unknown field`."""
+    *parents, name = field.path.split(".")
+    node = spec
+    for parent in parents:
+        node = node["properties"][parent]
+    # Any number and any text will do: a wrong type would be told instead of the right field.
+    kinds: dict[str, dict[str, Any]] = {
+        "object": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        "array": {
+            "type": "array",
+            "x-kubernetes-list-type": "atomic",
+            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+        "scalar": {"x-kubernetes-int-or-string": True},
+    }
+    declared = {
+        **kinds[field.kind],
+        "description": f"{field_message(field)}. Default: refused when given.",
+    }
+    node["properties"][name] = declared
+    rule = {"rule": f"!has(self.{name})", "message": field_message(field), "fieldPath": f".{name}"}
+    node.setdefault("x-kubernetes-validations", []).append(rule)
 
 
 def _crd(

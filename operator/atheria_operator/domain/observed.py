@@ -73,9 +73,9 @@ def slim_pod(body: Body) -> dict[str, Any]:
         },
         "spec": {
             "containers": [
-                {"name": container["name"], "readinessProbe": dict(container["readinessProbe"])}
+                {key: container[key] for key in ("name", "readinessProbe", "resources") if container.get(key)}
                 for container in containers
-                if container.get("name") == names.CONTAINER_MODEL and container.get("readinessProbe")
+                if container.get("name") == names.CONTAINER_MODEL
             ]
         },
         "status": {

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from atheria_contract import names
 from atheria_operator.api.model import Problem
 from atheria_operator.domain.observed import Body, Observed, is_leaving, revision_hash_of
+from atheria_operator.domain.status.faults import PERMANENT, SERVER_REFUSALS
+from atheria_operator.domain.status.phases import Phase, Step
+from atheria_operator.domain.status.pod_events import NODE_IS_COMING, NODE_IS_NOT_COMING, PodWords
 
 _PULL_FAILURES: Final = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"}
 )
+_INVALID_IMAGE: Final = "InvalidImageName"
 _START_FAILURES: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
 )
 _ERROR_PREFIX: Final = "atheria-server: error: "
-PERMANENT_REFUSALS: Final = frozenset(
-    {
-        "QualityRejected",
-        "PrecisionUnsupported",
-        "CompileFailed",
-        "WarmupFailed",
-        "DigestMismatch",
-        "WeightsInvalid",
-    }
-)
+PERMANENT_REFUSALS: Final = SERVER_REFUSALS & PERMANENT
 """First word of a server's last line when the model itself is at fault: a second start ends as the first."""
-PASSING_REFUSALS: Final = frozenset({"SourceUnavailable"})
+PASSING_REFUSALS: Final = SERVER_REFUSALS - PERMANENT
 """The same when something outside was at fault: the kubelet starts it again, each time after a longer wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What others say about a starting pod, besides its status."""
+
+    step: Step | None = None
+    """Of the server in it; None = it has not answered."""
+    words: PodWords = field(default_factory=PodWords)
+    """Of autoscalers of nodes and the kubelet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +68,20 @@ def is_ready(pod: Body) -> bool:
     return not is_leaving(pod) and _condition(pod, "Ready").get("status") == "True"
 
 
-def failure_of(pod: Body) -> Problem | None:
-    """What stops the pod from becoming ready, in the words of whoever refused; None while it makes progress."""
+def failure_of(pod: Body, words: PodWords | None = None) -> Problem | None:
+    """What stops the pod from becoming ready, in the words of whoever refused; None while it makes progress.
+
+    `words` are those of its Events: a node that is coming makes an unschedulable pod one that waits.
+    """
+    words = words or PodWords()
     name = pod["metadata"]["name"]
-    scheduled = _condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return Problem(
-            reason="Unschedulable", message=f"pod {name} cannot be placed: {scheduled.get('message', '')}"
-        )
+    if is_unschedulable(pod):
+        if words.node_reason in NODE_IS_COMING:
+            return None
+        reason = words.node_reason if words.node_reason in NODE_IS_NOT_COMING else "Unschedulable"
+        return Problem(reason=reason, message=f"pod {name} cannot be placed: {_placement_words(pod, words)}")
+    if words.kubelet_reason and not start_times(pod).running:
+        return Problem(reason=words.kubelet_reason, message=f"pod {name}: {words.kubelet_message}")
     for status in _statuses(pod):
         if problem := _container_failure(name, status):
             return problem
@@ -84,19 +95,46 @@ def failure_of(pod: Body) -> Problem | None:
     return None
 
 
-def progress_of(pod: Body) -> Problem:
-    """How far the start of a pod is, as reason and sentence."""
-    name = pod["metadata"]["name"]
+def phase_of(pod: Body, told: Told | None = None) -> Phase:
+    """The phase of a pod's start; what it tells counts only once it runs."""
     times = start_times(pod)
+    if is_ready(pod):
+        return Phase.SERVING
     if times.running:
-        return Problem(reason="Loading", message=f"pod {name} runs: the model is loaded and warmed up")
+        step = told.step if told else None
+        return step.phase if step else Phase.LOADING
     if times.scheduled:
-        words = "its volumes are mounted, its image is pulled, its container made"
+        return Phase.PULLING
+    return Phase.WAITING_FOR_GPU if _wants_device(pod) else Phase.WAITING_FOR_NODE
+
+
+def progress_of(pod: Body, told: Told | None = None) -> Problem:
+    """How far the start of a pod is, as reason and sentence."""
+    told = told or Told()
+    name = pod["metadata"]["name"]
+    phase = phase_of(pod, told)
+    if start_times(pod).running:
+        words = told.step.words if told.step else "the model is loaded and warmed up"
+        return Problem(reason=phase.value, message=f"pod {name} runs: {words}")
+    if phase is Phase.PULLING:
+        words = told.words.pull_message or "its volumes are mounted, its image is pulled, its container made"
         hint = (
             "" if _is_sandboxed(pod) else f"; if this stays, a volume is missing: kubectl describe pod {name}"
         )
-        return Problem(reason="Starting", message=f"pod {name} has a node: {words}{hint}")
-    return Problem(reason="Scheduling", message=f"pod {name} waits for a node")
+        return Problem(reason=phase.value, message=f"pod {name} has a node: {words}{hint}")
+    if told.words.node_reason in NODE_IS_COMING:
+        return Problem(
+            reason=told.words.node_reason,
+            message=f"pod {name} waits for a new node: {_placement_words(pod, told.words)}",
+        )
+    kind = "a node with a free device" if phase is Phase.WAITING_FOR_GPU else "a node"
+    return Problem(reason=phase.value, message=f"pod {name} waits for {kind}")
+
+
+def is_unschedulable(pod: Body) -> bool:
+    """Whether the scheduler has found no node."""
+    scheduled = _condition(pod, "PodScheduled")
+    return scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
 
 
 def start_times(pod: Body) -> StartTimes:
@@ -118,8 +156,9 @@ def start_key(pod: Body) -> str:
     return f"{pod['metadata'].get('uid') or pod['metadata']['name']}/{start_times(pod).running}"
 
 
-def report_url(pod: Body) -> str:
-    """Where the pod says what it did to its model, with or without TLS as its readiness probe; empty = no address yet."""
+def report_url(pod: Body, path: str = names.PATH_OPTIMIZATION) -> str:
+    """Where the pod says what it did to its model, or `path`, with or without TLS as its readiness probe; empty = no
+    address yet."""
     address = str((pod.get("status") or {}).get("podIP") or "")
     if not address:
         return ""
@@ -129,7 +168,7 @@ def report_url(pod: Body) -> str:
         if container.get("name") == names.CONTAINER_MODEL:
             probe = (container.get("readinessProbe") or {}).get("httpGet") or {}
             scheme = str(probe.get("scheme") or "HTTP").lower()
-    return f"{scheme}://{host}:{names.PORT_HTTP}{names.PATH_OPTIMIZATION}"
+    return f"{scheme}://{host}:{names.PORT_HTTP}{path}"
 
 
 def seconds_between(earlier: str, later: str) -> float | None:
@@ -143,6 +182,12 @@ def _container_failure(pod: str, status: Mapping[str, Any]) -> Problem | None:
     state = status.get("state") or {}
     waiting = state.get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason == _INVALID_IMAGE:
+        return Problem(
+            reason=_INVALID_IMAGE,
+            message=f"pod {pod}: image {status.get('image')!r}: {message or reason}",
+            is_permanent=True,
+        )
     if reason in _PULL_FAILURES:
         return Problem(
             reason="ImagePullFailed", message=f"pod {pod}: image {status.get('image')!r}: {message or reason}"
@@ -200,6 +245,21 @@ def _condition(pod: Body, kind: str) -> Mapping[str, Any]:
         if condition.get("type") == kind:
             return dict(condition)
     return {}
+
+
+def _placement_words(pod: Body, words: PodWords) -> str:
+    scheduler = str(_condition(pod, "PodScheduled").get("message") or "")
+    autoscaler = f"{words.node_reason}: {words.node_message}" if words.node_reason else ""
+    return "; ".join(part for part in (scheduler, autoscaler) if part)
+
+
+def _wants_device(pod: Body) -> bool:
+    """Whether the model's container asks for an extended resource, such as nvidia.com/gpu."""
+    for container in (pod.get("spec") or {}).get("containers") or ():
+        limits = (container.get("resources") or {}).get("limits") or {}
+        if any("/" in name for name in limits):
+            return True
+    return False
 
 
 def _is_sandboxed(pod: Body) -> bool:

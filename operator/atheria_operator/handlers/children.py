@@ -20,6 +20,7 @@ from atheria_operator.domain.observed import (
     slim_pod,
 )
 from atheria_operator.handlers.dependencies import Dependencies
+from atheria_operator.runtime.presence import Known
 
 CHILDREN: Final = {
     DEPLOYMENT: ("apps", "v1", "deployments"),
@@ -38,6 +39,11 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
     for kind, selector in CHILDREN.items():
         _register_child(registry, given, kind, selector)
 
+    @kopf.on.startup(id="keep-indexes", registry=registry)
+    async def keep_indexes(**kwargs: Any) -> None:
+        wanted = {_POD_INDEX, *(_index_name(kind) for kind in CHILDREN)}
+        given.indexes.update({name: index for name, index in kwargs.items() if name in wanted})
+
     @kopf.index(*PODS, id=_POD_INDEX, labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
     async def index_pod(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Body]:
         return {_key(body): slim_pod(body)}
@@ -55,16 +61,33 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
         given.reconcile_wakeups.wake_all()
 
 
-def observe(key: ModelKey, indexes: Mapping[str, Any]) -> Observed:
-    """All objects of a model, from the indexes that kopf passes to a handler."""
+def observe(key: ModelKey, indexes: Mapping[str, Any], gone: frozenset[str] = frozenset()) -> Observed:
+    """All objects of a model, from the indexes that kopf passes to a handler; not those whose uid is in `gone`."""
     return Observed(
         children={
             (kind, str(body["metadata"]["name"])): body
             for kind in CHILDREN
             for body in indexes[_index_name(kind)].get(key, ())
+            if body["metadata"].get("uid") not in gone
         },
-        pods=tuple(indexes[_POD_INDEX].get(key, ())),
+        pods=tuple(
+            body for body in indexes[_POD_INDEX].get(key, ()) if body["metadata"].get("uid") not in gone
+        ),
     )
+
+
+def known_objects(indexes: Mapping[str, Any]) -> dict[str, list[Known]]:
+    """What the indexes have, by kind; nothing before kopf has started."""
+    by_kind = {**{kind: _index_name(kind) for kind in CHILDREN}, "Pod": _POD_INDEX}
+    return {
+        kind: [
+            Known(uid=str(body["metadata"].get("uid") or ""), key=key)
+            for key in indexes[name]
+            for body in indexes[name][key]
+        ]
+        for kind, name in by_kind.items()
+        if name in indexes
+    }
 
 
 def profiles(indexes: Mapping[str, Any]) -> dict[str, Body]:

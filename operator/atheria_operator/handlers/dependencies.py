@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
+from atheria_operator.domain.pods import Told
 from atheria_operator.domain.status.report import Parts
+from atheria_operator.runtime.heartbeat import Heartbeat
+from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import (
     Clock,
     ClusterWriter,
     DemandSource,
+    PodEvents,
     PodReports,
     Telemetry,
 )
@@ -30,10 +34,12 @@ class Dependencies:
     cluster: ClusterWriter
     demand: DemandSource
     pod_reports: PodReports
+    pod_events: PodEvents
     clock: Clock
     telemetry: Telemetry
     defaults: ServerDefaults
     resync_seconds: float
+    heartbeat: Heartbeat
     reconcile_wakeups: Wakeups
     scaling_wakeups: Wakeups
     decisions: dict[ModelKey, Decisions] = field(default_factory=dict)
@@ -41,6 +47,18 @@ class Dependencies:
 
     reports: dict[ModelKey, dict[str, Parts]] = field(default_factory=dict)
     """What pods told, by model and `pods.start_key`: the report loop writes, the status shows."""
+
+    told: dict[ModelKey, dict[str, Told]] = field(default_factory=dict)
+    """What is known of starting pods, by model and `pods.start_key`: the report loop writes, the status shows."""
+    starting: set[ModelKey] = field(default_factory=set)
+    """Models whose starting pods are asked now; their number sets how often each is."""
+    meters: dict[ModelKey, Meter] = field(default_factory=dict)
+    """Sums of pods and calls by model: the autoscaler feeds them, the status shows them."""
+
+    gone: Callable[[], frozenset[str]] = frozenset
+    """Uids of objects that the indexes still have and that no longer exist."""
+    indexes: dict[str, Any] = field(default_factory=dict)
+    """Kopf's own, from its start on."""
 
     def wake(self, key: ModelKey) -> None:
         """Something of the model has changed."""
@@ -56,3 +74,20 @@ class Dependencies:
     def reports_of(self, key: ModelKey) -> dict[str, Parts]:
         """What the model's pods told."""
         return self.reports.setdefault(key, {})
+
+    def told_of(self, key: ModelKey) -> dict[str, Told]:
+        """What is known of the model's starting pods."""
+        return self.told.setdefault(key, {})
+
+    def meter_of(self, key: ModelKey, status: Mapping[str, Any]) -> Meter:
+        """The model's sums; after a start of the operator they go on from the status."""
+        if key not in self.meters:
+            self.meters[key] = Meter(self.clock, status)
+        return self.meters[key]
+
+    def forget(self, key: ModelKey) -> None:
+        """The model is gone, or no longer this process's."""
+        for kept in (self.decisions, self.reports, self.told, self.meters):
+            kept.pop(key, None)
+        self.starting.discard(key)
+        self.demand.forget(key)

@@ -17,10 +17,11 @@ from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.backoff import backoff_seconds
 from atheria_operator.handlers.children import observe, profiles
 from atheria_operator.handlers.dependencies import Dependencies
-from atheria_operator.runtime.ports import ClusterError, Raced
+from atheria_operator.runtime.ports import INTERNAL, Raced, reason_of
 from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
 from atheria_operator.runtime.report_reader import ReportReader
 from atheria_operator.runtime.scaler import Scaler, ScalingPorts
+from atheria_operator.runtime.start_watcher import StartWatcher
 
 _LOG = logging.getLogger(__name__)
 MODELS: Final = (names.GROUP, names.VERSION, names.MODEL_PLURAL)
@@ -49,17 +50,29 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
     ) -> None:
         key = _key(namespace, name)
         ports = ReconcilePorts(
-            cluster=given.cluster, demand=given.demand, clock=given.clock, events=KopfEvents()
+            cluster=given.cluster,
+            demand=given.demand,
+            clock=given.clock,
+            events=KopfEvents(),
+            telemetry=given.telemetry,
         )
-        decisions = given.decisions_of(key, body.get("status") or {})
-        loop = Reconciler(key, ports, given.defaults, decisions, given.reports_of(key))
+        status = body.get("status") or {}
+        loop = Reconciler(
+            key,
+            ports,
+            given.defaults,
+            given.decisions_of(key, status),
+            given.reports_of(key),
+            given.told_of(key),
+            given.meter_of(key, status),
+        )
 
         def look() -> View:
-            return View(body=body, observed=observe(key, indexes), profiles=profiles(indexes))
+            return View(body=body, observed=observe(key, indexes, given.gone()), profiles=profiles(indexes))
 
         with given.reconcile_wakeups.listening(key) as woken:
             await _run_reconciler(key, loop, look, woken, stopped, given)
-        given.decisions.pop(key, None)
+        given.forget(key)
 
     @kopf.daemon(*MODELS, id="autoscale", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
     async def autoscale(
@@ -73,14 +86,16 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
             events=KopfEvents(),
             telemetry=given.telemetry,
         )
-        loop = Scaler(key, ports, given.decisions_of(key, body.get("status") or {}))
+        status = body.get("status") or {}
+        loop = Scaler(key, ports, given.decisions_of(key, status), given.meter_of(key, status))
         with given.scaling_wakeups.listening(key) as woken:
             failures = 0
             wait_seconds = 0.0
             while not await _stopped_or_woken(stopped, woken, wait_seconds):
                 woken.clear()
                 try:
-                    after_seconds = await loop.tick(body, observe(key, indexes))
+                    with given.heartbeat.round("autoscale", key):
+                        after_seconds = await loop.tick(body, observe(key, indexes, given.gone()))
                     failures, wait_seconds = (
                         0,
                         given.resync_seconds if after_seconds is None else after_seconds,
@@ -101,16 +116,23 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
     ) -> None:
         key = _key(namespace, name)
         reader = ReportReader(key, given.pod_reports, given.clock, given.reports_of(key))
+        watcher = StartWatcher(
+            key, given.pod_reports, given.pod_events, given.clock, given.told_of(key), given.starting
+        )
         # The flag of the reconcile loop: both have the model's pods to look at.
         with given.reconcile_wakeups.listening(key) as woken:
             wait_seconds = 0.0
             while not await _stopped_or_woken(stopped, woken, wait_seconds):
                 woken.clear()
-                is_new, after_seconds = await reader.round(observe(key, indexes))
-                wait_seconds = given.resync_seconds if after_seconds is None else after_seconds
-                if is_new:
+                observed = observe(key, indexes, given.gone())
+                with given.heartbeat.round("read-reports", key):
+                    is_new, after_seconds = await reader.round(observed)
+                    has_moved, again_seconds = await watcher.round(observed)
+                waits = [wait for wait in (after_seconds, again_seconds) if wait is not None]
+                wait_seconds = min(waits, default=given.resync_seconds)
+                if is_new or has_moved:
                     given.reconcile_wakeups.wake(key)
-        given.reports.pop(key, None)
+        watcher.close()
 
 
 def _key(namespace: str | None, name: str) -> ModelKey:
@@ -131,14 +153,17 @@ async def _run_reconciler(
         # Cleared before anything is read: what changes from here on sets it again.
         woken.clear()
         began = given.clock.monotonic_seconds()
+        reason = ""
         try:
-            after_seconds = await loop.round(look)
+            with given.heartbeat.round("reconcile", key):
+                after_seconds = await loop.round(look)
             failures, wait_seconds = 0, given.resync_seconds if after_seconds is None else after_seconds
         except Exception as error:  # noqa: BLE001 - one model's failure is logged and retried, others go on
             failures += 1
             wait_seconds = backoff_seconds(failures, given.clock.jitter())
+            reason = reason_of(error)
             _log_failure("reconciling", key, error, wait_seconds)
-        given.telemetry.reconciled(given.clock.monotonic_seconds() - began, is_error=failures > 0)
+        given.telemetry.reconciled(given.clock.monotonic_seconds() - began, reason)
 
 
 async def _stopped_or_woken(stopped: kopf.DaemonStopped, woken: asyncio.Event, wait_seconds: float) -> bool:
@@ -167,5 +192,5 @@ def _log_failure(what: str, key: ModelKey, error: Exception, wait_seconds: float
         wait_seconds,
         type(error).__name__,
         error,
-        exc_info=None if isinstance(error, ClusterError) else error,
+        exc_info=error if reason_of(error) == INTERNAL else None,
     )

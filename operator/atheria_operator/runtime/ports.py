@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.election import Record
+from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.scaling.demand import Demand
 
 NOT_FOUND = 404
@@ -26,6 +28,27 @@ class ClusterError(OSError):
     def is_refusal(self) -> bool:
         """The object is wrong or forbidden: the user has to change something."""
         return self.status in (400, 403, 422)
+
+
+INTERNAL = "Internal"
+"""An error that is ours."""
+_REASONS = {
+    0: "Unreachable",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    409: "Conflict",
+    410: "Gone",
+    422: "Invalid",
+    429: "TooManyRequests",
+}
+
+
+def reason_of(error: Exception) -> str:
+    """One word for metrics and logs."""
+    if not isinstance(error, ClusterError):
+        return INTERNAL
+    return _REASONS.get(error.status, "ServerError" if error.status >= 500 else "Refused")
 
 
 class Raced(Exception):  # noqa: N818 - not an error: somebody else wrote first
@@ -92,6 +115,23 @@ class ClusterWriter(Protocol):
         """Set the number of pods through the scale subresource, only if the version still holds (409 otherwise)."""
 
 
+class ObjectLister(Protocol):
+    """What exists, by kind."""
+
+    async def uids(self, kind: str) -> frozenset[str]:
+        """Uids of all objects of a kind that carry a model's label. Raises ClusterError."""
+
+
+class LeaseStore(Protocol):
+    """The Lease of the operators; every method raises ClusterError."""
+
+    async def read(self) -> Record | None:
+        """The Lease, or None when there is none."""
+
+    async def write(self, identity: str, before: Record | None) -> Record:
+        """Make `identity` its holder (empty = nobody), only over the record that was read (409 otherwise)."""
+
+
 class Clock(Protocol):
     """Time and chance."""
 
@@ -111,12 +151,28 @@ class DemandSource(Protocol):
     def demand(self, key: ModelKey) -> Demand | None:
         """Demand of a model now; None when nobody says anything."""
 
+    def calls_total(self, key: ModelKey) -> int:
+        """Calls of a model since this process started; never less than before."""
+
+    def forget(self, key: ModelKey) -> None:
+        """The model is gone."""
+
+    def revision_calls(self, key: ModelKey) -> Mapping[str, CallFigures]:
+        """Totals by name of the revision, of those that share a model's calls."""
+
 
 class PodReports(Protocol):
     """What pods say about themselves."""
 
-    async def fetch(self, url: str) -> Any:
-        """The answer as JSON, within seconds. Raises ReportError."""
+    async def fetch(self, url: str, *, may_be_unready: bool = False) -> Any:
+        """The answer as JSON, within seconds; with `may_be_unready` also that of a 503. Raises ReportError."""
+
+
+class PodEvents(Protocol):
+    """What others say about pods."""
+
+    async def events_of_pod(self, namespace: str, uid: str) -> Sequence[Mapping[str, Any]]:
+        """core/v1 Events of one pod, any order. Raises ClusterError."""
 
 
 class EventSink(Protocol):
@@ -129,8 +185,20 @@ class EventSink(Protocol):
 class Telemetry(Protocol):
     """Metrics."""
 
-    def reconciled(self, seconds: float, *, is_error: bool) -> None:
-        """One round of a model's loop."""
+    def reconciled(self, seconds: float, error: str = "") -> None:
+        """One round of a model's loop; `error` is the reason in one word where it failed."""
+
+    def woken(self, loop: str) -> None:
+        """Something woke a loop of a model."""
+
+    def called(self, verb: str, code: int) -> None:
+        """A request to the API server was answered; `code` 0 = it was not."""
+
+    def led(self, *, is_leader: bool) -> None:
+        """Whether this operator may write."""
+
+    def started(self, phase: str, seconds: float) -> None:
+        """A phase of a first pod's start that is over."""
 
     def replicas(self, key: ModelKey, *, desired: int, ready: int) -> None:
         """Pods decided and pods ready."""

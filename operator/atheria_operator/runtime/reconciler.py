@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from atheria_contract import names
-from atheria_operator.api.model import HardwareProfile, ModelIntent, ModelKey, Problem
-from atheria_operator.api.parse import parse_model, parse_profile
+from atheria_operator.api.model import ModelIntent, ModelKey, Problem
+from atheria_operator.api.parse import parse_model
+from atheria_operator.domain.cost import Price, cost_status, price_of
 from atheria_operator.domain.desired.plan import Plan, build_plan
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.observed import DEPLOYMENT, Body, Observed, is_leaving, is_owned, replicas_of
-from atheria_operator.domain.status.conditions import ACCEPTED, QUALITY_ACCEPTED, READY
-from atheria_operator.domain.status.optimization import TOLD, is_baseline, refused_revision
+from atheria_operator.domain.planning.choice import choose_profile, remember_refusal
+from atheria_operator.domain.pods import Told
+from atheria_operator.domain.rollout.stored import read_state
+from atheria_operator.domain.status.optimization import is_baseline
 from atheria_operator.domain.status.report import Parts
+from atheria_operator.domain.status.rollout import rollout_events, rollout_parts
 from atheria_operator.domain.status.summary import StatusInput, build_status, needs_write
+from atheria_operator.domain.status.transitions import new_phases, transitions
+from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import (
     CONFLICT,
     Clock,
@@ -27,14 +33,15 @@ from atheria_operator.runtime.ports import (
     EventSink,
     ObjectRef,
     Raced,
+    Telemetry,
 )
+from atheria_operator.runtime.rollout_window import RolloutWindow
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 1.0
 _REFUSED_SECONDS: Final = 15.0
 _HANDOVER_TRIES: Final = 10
 _API_VERSIONS: Final = {"Deployment": "apps/v1"}
-PROFILE_NOT_FOUND: Final = "ProfileNotFound"
 NAME_CONFLICT: Final = "NameConflict"
 REFUSED: Final = "Refused"
 
@@ -51,6 +58,7 @@ class ReconcilePorts:
     demand: DemandSource
     clock: Clock
     events: EventSink
+    telemetry: Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +81,24 @@ class Reconciler:
         defaults: ServerDefaults,
         decisions: Sequence[Mapping[str, Any]],
         reports: Mapping[str, Parts],
+        told: Mapping[str, Told],
+        meter: Meter,
     ) -> None:
-        """`decisions` is the autoscaler's ring, newest first; `reports` is what pods told, by `pods.start_key`."""
+        """`decisions` is the autoscaler's ring, newest first; `reports` is what ready pods told and `told` what is known of
+        starting ones, both by `pods.start_key`; `meter` sums seconds and calls."""
         self._key = key
         self._ports = ports
         self._defaults = defaults
         self._decisions = decisions
         self._reports = reports
+        self._told = told
+        self._meter = meter
+        self._rollouts = RolloutWindow(key, ports.demand)
+        self._price: Price | None = None
+        self._devices = 1
+        # status.hardware as it is to be stored, and what Accepted says of it.
+        self._hardware: Mapping[str, Any] = {}
+        self._note = ""
         # The status as written last, until the watch has caught up with it.
         self._stored: tuple[int, Mapping[str, Any]] = (0, {})
 
@@ -87,17 +106,21 @@ class Reconciler:
         """One round; returns seconds after which to look again, None for the usual resync. Raises ClusterError."""
         view = look()
         before = self._newest_status(view.body)
+        self._hardware, self._note = before.get("hardware") or {}, ""
         intent = parse_model(view.body)
         if isinstance(intent, Problem):
             await self._write_status(view, before, desired="", active=_active(before), problem=intent)
             return None
-        profile = choose_profile(intent, view.profiles)
-        if isinstance(profile, Problem):
-            await self._write_status(view, before, desired="", active=_active(before), problem=profile)
+        self._hardware, self._note = remember_refusal(intent, before), ""
+        choice = choose_profile(intent, view.profiles, view.observed, before, self._hardware)
+        if isinstance(choice, Problem):
+            await self._write_status(view, before, desired="", active=_active(before), problem=choice)
             return None
-        plan = build_plan(
-            intent, profile, self._defaults, view.observed, _active(before), refused_revision(before)
-        )
+        self._hardware, self._note = choice.status, choice.note
+        self._price = price_of(view.profiles[choice.profile.name])
+        self._devices = intent.device_count
+        outside = self._rollouts.outside(view.body, before, self._told, self._ports.clock.now())
+        plan = build_plan(intent, choice.profile, self._defaults, view.observed, read_state(before), outside)
         try:
             applied = await self._apply(plan, intent)
         except NotYet:
@@ -124,9 +147,10 @@ class Reconciler:
             active=plan.active_revision,
             problem=None,
             is_baseline=is_baseline(intent.serving),
+            plan=plan,
         )
         await self._delete(plan, intent)
-        return None
+        return plan.decision.look_seconds
 
     def _newest_status(self, body: Body) -> Mapping[str, Any]:
         version, status = self._stored
@@ -216,9 +240,11 @@ class Reconciler:
         active: str,
         problem: Problem | None,
         is_baseline: bool = False,
+        plan: Plan | None = None,
     ) -> None:
         metadata = view.body["metadata"]
         demand = self._ports.demand.demand(self._key)
+        usage = self._meter.usage
         status = build_status(
             StatusInput(
                 key=self._key,
@@ -233,6 +259,12 @@ class Reconciler:
                 decisions=tuple(self._decisions),
                 reports=self._reports,
                 is_baseline=is_baseline,
+                told=self._told,
+                cost=cost_status(usage, self._price, self._devices),
+                last_call=usage.last_call,
+                rollout=None if plan is None else rollout_parts(plan),
+                hardware=self._hardware,
+                note=self._note,
             ),
             self._ports.clock.now(),
         )
@@ -246,41 +278,14 @@ class Reconciler:
         )
         stored = await self._ports.cluster.apply_status(ref, status)
         self._stored = (int(stored["metadata"]["resourceVersion"]), status)
-        for kind, is_warning, reason, message in transitions(before, status):
+        for phase, seconds in new_phases(before, status):
+            self._ports.telemetry.started(phase, seconds)
+        for kind, is_warning, reason, message in (
+            *transitions(before, status),
+            *rollout_events(before, status),
+        ):
             _LOG.info("model=%s condition=%s reason=%s message=%r", self._key, kind, reason, message)
             self._ports.events.publish(view.body, is_warning=is_warning, reason=reason, message=message)
-
-
-def choose_profile(intent: ModelIntent, profiles: Mapping[str, Body]) -> HardwareProfile | Problem:
-    """The profile that the model names, or what names there are."""
-    body = profiles.get(intent.profile)
-    if body is not None:
-        return parse_profile(body)
-    known = ", ".join(sorted(profiles)) or "none are installed"
-    return Problem(
-        reason=PROFILE_NOT_FOUND,
-        message=f"spec.hardware.profile is {intent.profile!r}, which does not exist: use one of {known}, or create it",
-    )
-
-
-def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, bool, str, str]]:
-    """(condition, is it a warning, reason, message) of each change that is worth an Event.
-
-    Of Accepted and Ready; of QualityAccepted only what a pod told, as its failure to start is in Ready already.
-    """
-    old = {condition["type"]: condition for condition in before.get("conditions") or ()}
-    found: list[tuple[str, bool, str, str]] = []
-    for condition in after["conditions"]:
-        kind, status, reason = condition["type"], condition["status"], condition["reason"]
-        known = old.get(kind, {})
-        is_told = (
-            kind == READY
-            or (kind == ACCEPTED and status != "True")
-            or (kind == QUALITY_ACCEPTED and reason in TOLD)
-        )
-        if is_told and (status, reason) != (known.get("status"), known.get("reason")):
-            found.append((kind, status == "False", reason, condition["message"]))
-    return found
 
 
 def _active(status: Mapping[str, Any]) -> str:

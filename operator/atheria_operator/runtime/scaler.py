@@ -17,7 +17,9 @@ from atheria_contract import names
 from atheria_operator.api.model import ModelIntent, ModelKey, Problem
 from atheria_operator.api.parse import parse_model
 from atheria_operator.domain.observed import Body, Observed, replicas_of
+from atheria_operator.domain.pods import is_ready
 from atheria_operator.domain.scaling.decide import Decision, Observation, ScalingState, decide
+from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import (
     CONFLICT,
     Clock,
@@ -36,6 +38,8 @@ RING: Final = 10
 """Decisions kept in the status."""
 TICK_SECONDS: Final = 1.0
 """Time between two looks while an idle clock or a scale-down delay runs."""
+SILENT_SECONDS: Final = 5.0
+"""The same while no gateway speaks: no clock runs then, and a call wakes the loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +56,16 @@ class ScalingPorts:
 class Scaler:
     """Scales one model for as long as it exists in this operator."""
 
-    def __init__(self, key: ModelKey, ports: ScalingPorts, decisions: deque[Mapping[str, Any]]) -> None:
-        """`decisions` is the ring that the status shows, newest first; shared with the reconciler."""
+    def __init__(
+        self, key: ModelKey, ports: ScalingPorts, decisions: deque[Mapping[str, Any]], meter: Meter
+    ) -> None:
+        """`decisions` is the ring that the status shows, newest first, and `meter` its sums; shared with the reconciler."""
         self._key = key
         self._ports = ports
         self._decisions = decisions
+        self._meter = meter
         self._state = ScalingState()
+        self._parsed: tuple[str, ModelIntent | Problem] | None = None
         # What this loop wrote itself, until the watches have caught up.
         self._written: dict[ObjectRef, Scale] = {}
 
@@ -67,7 +75,7 @@ class Scaler:
         Returns the seconds after which to look again, None for the next wake: a model that is as small as it may be and
         that nobody calls has no clock running.
         """
-        intent = parse_model(body)
+        intent = self._parse(body)
         if isinstance(intent, Problem):
             return None
         deployments = observed.deployments(intent.uid)
@@ -90,8 +98,20 @@ class Scaler:
             seen[ref] = self._newest(ref, _scale(deployment, replicas_of(deployment)))
         self._written = {ref: scale for ref, scale in self._written.items() if ref in seen}
         requested = seen[model_ref].replicas
-        actual = max(scale.replicas for ref, scale in seen.items() if ref != model_ref)
+        status = body.get("status") or {}
+        running = [
+            scale.replicas
+            for ref, scale in seen.items()
+            if ref != model_ref and may_run(status, ref.name) is not False
+        ]
+        actual = max(running, default=0)
         demand = self._ports.demand.demand(self._key)
+        self._meter.look(
+            pods=len(observed.pods),
+            ready=sum(is_ready(pod) for pod in observed.pods),
+            in_flight=0 if demand is None else demand.calls,
+            calls_total=self._ports.demand.calls_total(self._key),
+        )
         ready = int((body.get("status") or {}).get("readyReplicas") or 0)
         state, decision = decide(
             self._state,
@@ -102,23 +122,30 @@ class Scaler:
             self._ports.clock.monotonic_seconds(),
         )
         self._ports.telemetry.replicas(self._key, desired=decision.replicas, ready=ready)
-        active = str((body.get("status") or {}).get("activeRevision") or "")
-        changes = {
-            ref: scale
-            for ref, scale in seen.items()
-            if scale.replicas != decision.replicas
-            and (ref != model_ref or not intent.scaling.is_external)
-            # A revision that is only kept to return to stays at zero.
-            and (ref == model_ref or scale.replicas > 0 or active in ("", ref.name))
+        wanted = {
+            ref: decision.replicas if ref == model_ref or may_run(status, ref.name) else 0
+            for ref in seen
+            if (ref != model_ref or not intent.scaling.is_external)
+            and (ref == model_ref or may_run(status, ref.name) is not None)
         }
+        changes = {ref: seen[ref] for ref, replicas in wanted.items() if seen[ref].replicas != replicas}
         if changes:
-            await self._write(changes, intent, model_ref, decision)
-            if actual != decision.replicas:
+            await self._write(changes, wanted, intent, model_ref)
+            if actual != decision.replicas and any(may_run(status, ref.name) for ref in changes):
                 self._tell(body, actual, decision)
         self._state = state
         is_quiet = demand is None or demand.calls == 0
         is_smallest = decision.replicas <= intent.scaling.min_replicas
-        return None if intent.scaling.is_external or (is_quiet and is_smallest) else TICK_SECONDS
+        if intent.scaling.is_external or (is_quiet and is_smallest):
+            return None
+        return SILENT_SECONDS if demand is None else TICK_SECONDS
+
+    def _parse(self, body: Body) -> ModelIntent | Problem:
+        """The intent; parsed once for each version of the model, as this runs every second."""
+        version = str(body["metadata"].get("resourceVersion") or "")
+        if self._parsed is None or self._parsed[0] != version or not version:
+            self._parsed = (version, parse_model(body))
+        return self._parsed[1]
 
     def _newest(self, ref: ObjectRef, cached: Scale) -> Scale:
         """The cached number, or what this loop has written where the cache is older than that."""
@@ -130,17 +157,17 @@ class Scaler:
     async def _write(
         self,
         changes: Mapping[ObjectRef, Scale],
+        wanted: Mapping[ObjectRef, int],
         intent: ModelIntent,
         model_ref: ObjectRef,
-        decision: Decision,
     ) -> None:
-        is_lower = any(scale.replicas > decision.replicas for scale in changes.values())
+        is_lower = any(scale.replicas > wanted[ref] for ref, scale in changes.items())
         if is_lower and intent.scaling.is_external:
             await self._confirm(model_ref, intent.requested_replicas)
         # Pods first on the way up, for speed; the request first on the way down, so that a wake sees it.
         for ref in sorted(changes, key=lambda ref: (ref.kind == names.MODEL_KIND) != is_lower):
             try:
-                await self._set(ref, changes[ref].replicas, decision.replicas)
+                await self._set(ref, changes[ref].replicas, wanted[ref])
             except ClusterError as error:
                 if error.status != CONFLICT:
                     raise
@@ -181,6 +208,17 @@ class Scaler:
                 "message": decision.message,
             }
         )
+
+
+def may_run(status: Mapping[str, Any], revision: str) -> bool | None:
+    """Whether the rollout lets a revision have pods; None for one that the stored status does not know yet."""
+    for one in status.get("revisions") or ():
+        if one["name"] == revision and "mayRun" in one:
+            return bool(one["mayRun"])
+    active = str(status.get("activeRevision") or "")
+    if active in ("", revision):
+        return True
+    return None
 
 
 def _scale(body: Body, replicas: int) -> Scale:

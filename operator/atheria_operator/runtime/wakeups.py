@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from atheria_operator.api.model import ModelKey
@@ -12,7 +12,9 @@ from atheria_operator.api.model import ModelKey
 class Wakeups:
     """Any number of loops may wait for the same model; a wake before the wait is not lost."""
 
-    def __init__(self) -> None:
+    def __init__(self, woken: Callable[[], None] = lambda: None) -> None:
+        """`woken` is told of each wake of a loop that listens."""
+        self._woken = woken
         self._flags: dict[ModelKey, list[asyncio.Event]] = {}
 
     @contextmanager
@@ -30,8 +32,11 @@ class Wakeups:
 
     def wake(self, key: ModelKey) -> None:
         """Set the flags of one model."""
-        for flag in self._flags.get(key, ()):
+        flags = self._flags.get(key, ())
+        for flag in flags:
             flag.set()
+        if flags:
+            self._woken()
 
     def wake_all(self) -> None:
         """Set all flags, e.g. after a change of a hardware profile."""

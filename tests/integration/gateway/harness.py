@@ -60,18 +60,18 @@ def model_object(key: ModelKey, *, replicas: int = 0, queue_limit: int = 512) ->
     }
 
 
-def slice_object(key: ModelKey, ports: tuple[int, int] | None) -> dict[str, Any]:
+def slice_object(key: ModelKey, ports: tuple[int, int] | None, revision: str = "abc123") -> dict[str, Any]:
     """The EndpointSlice of the model's pods: one pod on 127.0.0.1, or none."""
     endpoints = [] if ports is None else [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
     grpc_port, http_port = ports or (names.PORT_GRPC, names.PORT_HTTP)
     return {
         "metadata": {
             "namespace": key.namespace,
-            "name": f"{key.name}-abc123-x",
+            "name": f"{key.name}-{revision}-x",
             "labels": {
                 names.LABEL_ROLE: names.ROLE_PODS,
                 names.LABEL_MODEL: key.name,
-                names.LABEL_REVISION: "abc123",
+                names.LABEL_REVISION: revision,
             },
         },
         "endpoints": endpoints,
@@ -144,6 +144,9 @@ class Pod:
         self.refusals = 0
         self.is_draining = False
         """Refuse calls as a server does between SIGTERM and its end."""
+        self.fails = False
+        """Answer calls with an error of its own."""
+        self.failures = 0
         self.metadata: list[dict[str, Any]] = []
         self.ports = (0, 0)
         self._server: grpc.aio.Server | None = None
@@ -155,6 +158,9 @@ class Pod:
                 self.refusals += 1
                 refused = ((names.HEADER_REFUSED, names.REFUSED_DRAINING),)
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "draining", refused)
+            if self.fails:
+                self.failures += 1
+                await context.abort(grpc.StatusCode.INTERNAL, "broken")
             self.calls += 1
             self.metadata.append(dict(context.invocation_metadata()))
             return request

@@ -28,6 +28,7 @@ def _load(name: str, file: str) -> ModuleType:
 
 
 harness: Any = _load("operator_harness", "harness.py")
+_load("operator_fault_proxy", "fault_proxy.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,6 +26,16 @@ from atheria_operator import settings
 
 CHART = Path(__file__).parents[3] / "charts" / "atheria"
 SYSTEM_NAMESPACE = "atheria-system"
+LEASE_RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": [names.LEASE_OPERATOR],
+        "verbs": ["get", "update"],
+    },
+]
+"""As the chart's Role has them; tests/integration/operator/test_rights.py compares."""
 T = TypeVar("T")
 
 
@@ -84,7 +94,7 @@ class Cluster:
         )  # fmt: skip
 
     def install(self) -> None:
-        """The definitions, the profiles, and a service account that may do what the chart's ClusterRole says."""
+        """The definitions, the profiles, and a service account that may do what the chart's roles say."""
         for file in sorted((CHART / "files" / "crds").glob("*.yaml")):
             self.kubectl("apply", "--server-side", "-f", str(file))
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -106,6 +116,19 @@ class Cluster:
                 "kind": "ClusterRole",
                 "metadata": {"name": "operator"},
                 **yaml.safe_load(rules.group()),
+            },
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "Role",
+                "metadata": {"name": "operator", "namespace": SYSTEM_NAMESPACE},
+                "rules": LEASE_RULES,
+            },
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "operator", "namespace": SYSTEM_NAMESPACE},
+                "roleRef": {"apiGroup": group, "kind": "Role", "name": "operator"},
+                "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": SYSTEM_NAMESPACE}],
             },
             {
                 "apiVersion": f"{group}/v1",
@@ -139,6 +162,9 @@ class OperatorProcess:
             names.ENV_SERVER_IMAGE: "localhost/atheria/server:test",
             settings.ENV_DEMAND_PORT: "0",
             settings.ENV_METRICS_PORT: "0",
+            # The same after a kill, as in a pod whose container is started again: its Lease is its own.
+            names.ENV_POD_NAME: "operator-0",
+            names.ENV_POD_NAMESPACE: SYSTEM_NAMESPACE,
             **environment,
         }
 
@@ -165,6 +191,22 @@ class OperatorProcess:
         found = eventually("the operator's start", ports, 60)
         self.demand_port, self.metrics_port = int(found[1]), int(found[2])
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def wait(self) -> int:
+        """The exit status, once it ends by itself."""
+        assert self._process is not None
+        return self._process.wait(40)
+
     def terminate(self) -> int:
         """SIGTERM; returns the exit status."""
         assert self._process is not None
@@ -187,9 +229,19 @@ class Gateway:
         self._sequence = 0
 
     def report(
-        self, model: str, namespace: str, *, held: int = 0, in_flight: int = 0, arrivals: int = 0
+        self,
+        model: str,
+        namespace: str,
+        *,
+        held: int = 0,
+        in_flight: int = 0,
+        arrivals: int = 0,
+        revisions: dict[str, tuple[int, int, float]] | None = None,
     ) -> int:
-        """Send one report on its own stream; returns how many models the sink took."""
+        """Send one report on its own stream; returns how many models the sink took.
+
+        `revisions` is (calls, errors, seconds of each call) by name.
+        """
         self._sequence += 1
         line = control_pb2.ModelDemand(
             namespace=namespace,
@@ -197,6 +249,15 @@ class Gateway:
             held_requests=held,
             in_flight_requests=in_flight,
             arrivals_total=arrivals,
+            revisions=[
+                control_pb2.RevisionCalls(
+                    revision=name,
+                    calls_total=calls,
+                    errors_total=errors,
+                    latency=[control_pb2.LatencyBucket(up_to_seconds=seconds, calls_total=calls)],
+                )
+                for name, (calls, errors, seconds) in (revisions or {}).items()
+            ],
         )
         report = control_pb2.DemandReport(gateway=self._name, sequence=self._sequence, models=[line])
         stub: Any = control_pb2_grpc.DemandSinkStub(self._channel)  # type: ignore[no-untyped-call]

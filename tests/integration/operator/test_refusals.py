@@ -13,7 +13,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "min above max",
         {"scaling": {"minReplicas": 4, "maxReplicas": 2}},
-        ["spec.scaling", "minReplicas must not be above maxReplicas"],
+        ["spec.scaling", "minReplicas must not be above maxReplicas: lower minReplicas or raise maxReplicas"],
     ),
     ("unknown field", {"modle": {}}, ['unknown field "spec.modle"']),
     ("unknown nested field", {"scaling": {"minReplica": 1}}, ['unknown field "spec.scaling.minReplica"']),
@@ -68,6 +68,17 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a relative path", {"cache": {"hostPath": {"path": "a"}}}, ["spec.cache.hostPath.path"]),
     ("a claim without a name", {"cache": {"persistentVolumeClaim": {}}}, ["claimName: Required value"]),
     ("a size that is none", {"cache": {"emptyDir": {"sizeLimit": "much"}}}, ["emptyDir.sizeLimit"]),
+    (
+        "compiled rows that no batch has",
+        {"compile": {"rowBuckets": [4, 16]}},
+        ["compile.rowBuckets has a size above batching.maxBatchSize", "raise maxBatchSize"],
+    ),
+    ("an encoded dot", {"model": {"source": "https://host/a/%2E%2e/b"}}, ["spec.model.source", "%2e"]),
+    (
+        "memory in words",
+        {"model": {"source": "builtin://qca", "memory": {"weights": "6 GB"}}},
+        ["spec.model.memory.weights", "Ki|M|Mi"],
+    ),
     ("no source", {"model": {}}, ["spec.model.source: Required value"]),
     ("wrong digest", {"model": {"source": "builtin://qca", "digest": "sha256:12"}}, ["spec.model.digest"]),
     ("no unit", {"scaling": {"idleTimeout": "60"}}, ["spec.scaling.idleTimeout", "(ms|s|m|h)"]),
@@ -173,5 +184,5 @@ def test_the_scale_subresource_works_on_a_model_that_has_never_had_replicas(bare
 def test_kubectl_lists_models_by_short_name_and_category(bare: Any) -> None:
     bare.apply_model()
     header = bare.kubectl("get", "am").splitlines()[0].split()
-    assert header == ["NAME", "READY", "REASON", "REVISION", "REPLICAS", "URL", "AGE"]
+    assert header == ["NAME", "READY", "REASON", "REVISION", "REPLICAS", "QUEUE", "COST/1K", "URL", "AGE"]
     assert "qca" in bare.kubectl("get", "atheria")

@@ -18,17 +18,18 @@ def test_a_new_model_starts_is_ready_and_warm_and_shows_its_cold_start(space: An
     space.apply_model()
     revision = space.wait_active()
     starting = space.wait_condition("Ready", "Unknown")
-    assert starting["reason"] in {"Creating", "Scheduling"}
+    assert starting["reason"] in {"Creating", "WaitingForNode"}
     space.make_ready(revision)
     space.wait_condition("Ready", "True", "Ready")
     space.wait_condition("Warm", "True")
     space.wait_condition("Active", "True")
     status = space.model()["status"]
-    assert (status["readyReplicas"], status["phase"]) == (1, "Ready")
+    assert (status["readyReplicas"], status["phase"]) == (1, "Serving")
     assert status["selector"] == f"{names.LABEL_MODEL}=qca"
     assert status["coldStart"]["revision"] == revision
     assert status["coldStart"]["totalSeconds"] >= 0
-    assert status["revisions"] == [{"name": revision, "weight": 100, "replicas": 1, "readyReplicas": 1}]
+    shown = {"name": revision, "weight": 100, "replicas": 1, "readyReplicas": 1, "mayRun": True}
+    assert status["revisions"] == [shown]
     line = space.kubectl("get", "am", "qca", "--no-headers").split()
     assert line[:5] == ["qca", "True", "Ready", revision, "1"]
 
@@ -107,7 +108,7 @@ def test_a_change_makes_a_new_revision_that_takes_over_when_it_is_ready(space: A
     old = space.wait_active()
     space.make_ready(old)
     space.wait_condition("Ready", "True")
-    space.apply_model(batching={"maxBatchSize": 2})
+    space.apply_model(batching={"maxBatchSize": 2}, rollout={"revisionHistoryLimit": 0})
     found = space.wait_condition("Ready", "Unknown")
     assert f"calls still go to revision {old}" in found["message"]
     assert space.model()["status"]["activeRevision"] == old
@@ -141,6 +142,7 @@ def test_a_new_revision_that_fails_leaves_the_old_one_serving(space: Any) -> Non
                 for pod in space.get("pods")["items"]
                 if not pod["metadata"]["name"].startswith(old)
             ]
+            or None
         ),
     )
     ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no module named nothing"}}
@@ -303,9 +305,8 @@ def test_the_status_comes_to_rest(space: Any) -> None:
     space.apply_model()
     space.make_ready(space.wait_active())
     space.wait_condition("Ready", "True")
-    process = json.dumps(space.model()["status"])
-    version = space.model()["metadata"]["resourceVersion"]
+    before = space.model()["status"]
     space.kubectl("annotate", "deployment", space.wait_active(), "touched=1")
     eventually("the touched Deployment", lambda: "touched" in json.dumps(space.get("deployments")))
-    assert json.dumps(space.model()["status"]) == process
-    assert space.model()["metadata"]["resourceVersion"] == version
+    after = space.model()["status"]
+    assert {key for key in after if after[key] != before.get(key)} == set()

@@ -16,6 +16,12 @@ def test_an_image_is_enough() -> None:
     assert (settings.demand_port, settings.metrics_port) == (names.PORT_DEMAND, names.PORT_METRICS)
 
 
+def test_the_lease_is_in_the_pods_own_namespace_and_outside_a_cluster_there_is_none() -> None:
+    assert read_settings(IMAGE).pod_namespace == ""
+    settings = read_settings({**IMAGE, names.ENV_POD_NAMESPACE: "system", names.ENV_POD_NAME: "operator-x"})
+    assert (settings.pod_namespace, settings.pod_name) == ("system", "operator-x")
+
+
 def test_namespaces_are_a_list_with_commas() -> None:
     assert read_settings({**IMAGE, "ATHERIA_NAMESPACES": "b, a,,b"}).namespaces == ("a", "b")
 
@@ -29,6 +35,7 @@ def test_namespaces_are_a_list_with_commas() -> None:
         ({**IMAGE, "ATHERIA_METRICS_PORT": "70000"}, "65535"),
         ({**IMAGE, "ATHERIA_RESYNC_SECONDS": "0"}, "from 1 to 3600"),
         ({**IMAGE, "ATHERIA_LOG_LEVEL": "loud"}, "DEBUG"),
+        ({**IMAGE, "ATHERIA_STUCK_SECONDS": "never"}, "ATHERIA_STUCK_SECONDS is 'never'"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(environment: dict[str, str], words: str) -> None:

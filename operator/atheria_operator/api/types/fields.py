@@ -30,8 +30,16 @@ SOURCE_FORMS: Final = (
 
 
 def refusal(rule: str, message: str) -> dict[str, Any]:
-    """Schema keys by which the API server refuses what does not fulfil the CEL `rule`, with `message`."""
+    """Schema keys by which the API server refuses what does not fulfil the CEL `rule`, with `message`.
+
+    No messageExpression: the API server takes the text of a number for endlessly long, and refuses the whole definition.
+    """
     return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
+
+
+def refusals(*given: dict[str, Any]) -> dict[str, Any]:
+    """Several of `refusal` as one."""
+    return {"x-kubernetes-validations": [rule for one in given for rule in one["x-kubernetes-validations"]]}
 
 
 def _bounded_duration(longest: str) -> dict[str, Any]:
@@ -48,6 +56,9 @@ ShortDuration = Annotated[
 LongDuration = Annotated[
     str, Field(pattern=DURATION_PATTERN, max_length=12, json_schema_extra=_bounded_duration("24h"))
 ]
+BYTES_PATTERN: Final = r"^$|^[0-9]{1,15}(\.[0-9]{1,3})?(k|Ki|M|Mi|G|Gi|T|Ti)?$"
+Bytes = Annotated[str, Field(pattern=BYTES_PATTERN, max_length=24)]
+"""A quantity of bytes such as 6Gi, or empty."""
 Preserved = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 PreservedObject = Annotated[
     dict[str, Any],

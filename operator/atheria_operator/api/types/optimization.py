@@ -26,9 +26,9 @@ _FUNCTION_OR_EMPTY = f"^$|{FUNCTION_PATTERN}"
 class Calibration(Part):
     """How the ranges of activations are learnt."""
 
-    method: Literal["none", "minmax", "percentile", "smoothquant"] = Field(
+    method: Literal["none", "dynamic", "minmax", "percentile", "smoothquant"] = Field(
         default="none",
-        description="How: none, minmax (smallest and largest value), percentile (without outliers) or smoothquant (ranges "
+        description="How: none, dynamic (by the range of each row as it comes), minmax (smallest and largest value), percentile (without outliers) or smoothquant (ranges "
         "moved from activations into weights). Default: none.",
     )
     samples: int = Field(
@@ -62,7 +62,7 @@ class Precision(Part):
     )
     compute: Literal["fp32", "bf16", "fp16"] = Field(
         default="fp32",
-        description="Type of the activations between modules: fp32, bf16 or fp16. Default: fp32.",
+        description="Type in which int8 and nf4 layers multiply: fp32, bf16 or fp16. Default: fp32.",
     )
     keepFp32: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
         default=[],
@@ -258,4 +258,12 @@ def compiled_code_is_signed() -> dict[str, Any]:
         "!(has(self.cache.persistentVolumeClaim) || has(self.cache.hostPath)) || self.compile.mode == 'off' "
         "|| self.cache.signingSecretName != ''",
         "compiled code is not shared unsigned: set cache.signingSecretName, or use cache.emptyDir, or compile.mode: off",
+    )
+
+
+def batches_are_compiled_up_to_their_size() -> dict[str, Any]:
+    """The rule over spec.compile and spec.batching together, for the spec."""
+    return refusal(
+        "self.compile.rowBuckets.all(rows, rows <= self.batching.maxBatchSize)",
+        "compile.rowBuckets has a size above batching.maxBatchSize, which no batch reaches: leave it out or raise maxBatchSize",
     )

@@ -4,19 +4,41 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
 from atheria_operator.api.types.fields import (
     SOURCE_FORMS,
     SOURCE_PATTERN,
+    Bytes,
     LongDuration,
     Part,
     Preserved,
     ShortDuration,
     refusal,
 )
+
+AUTO_PROFILE: Final = "auto"
+"""In place of a profile's name: the operator chooses."""
+
+
+class Memory(Part):
+    """What the model takes of a device's memory, as its author knows it."""
+
+    weights: Bytes = Field(
+        default="",
+        description="Weights in fp32 (4 bytes a parameter) of one copy of the model, e.g. 6Gi; spec.precision makes them smaller. "
+        "What a pod has counted (status.precision.weightBytes) goes before. Default: empty, unknown.",
+    )
+    activationsPerRow: Bytes = Field(
+        default="",
+        description="Working memory for one row of a batch, e.g. 120Mi. Default: empty, unknown.",
+    )
+    cachePerRow: Bytes = Field(
+        default="",
+        description="Key-value cache or other state that is kept for one row of a batch, e.g. 64Mi. Default: empty, none.",
+    )
 
 
 class Model(Part):
@@ -32,6 +54,10 @@ class Model(Part):
                 {
                     "rule": r"!self.matches(r'(^|[/#])\.\.(/|$)')",
                     "message": "source must not have .. as a part of its path",
+                },
+                {
+                    "rule": r"!self.matches(r'(?i)%2e')",
+                    "message": "source must not have %2e, an encoded dot: write the dot",
                 },
             ]
         },
@@ -53,6 +79,11 @@ class Model(Part):
         description="Whether a call may be computed twice: if a worker process dies, its calls are computed again, once, "
         "instead of failing with UNAVAILABLE. Default: false.",
     )
+    memory: Memory = Field(
+        default=Memory(),
+        description="What it takes of a device's memory. With it the model is refused before a pod starts where it cannot fit, and "
+        "hardware.profile auto chooses by it. Default: unknown, and nothing is refused.",
+    )
 
 
 class Hardware(Part):
@@ -62,13 +93,18 @@ class Hardware(Part):
         default="cpu",
         min_length=1,
         max_length=253,
-        description="Name of an AtheriaHardwareProfile (kubectl get atheriahardwareprofiles). Default: cpu.",
+        description="Name of an AtheriaHardwareProfile (kubectl get atheriahardwareprofiles), or auto: the cheapest whose memory the "
+        "model fits and on which it is not refused; chosen anew only with a new revision. Default: cpu.",
+    )
+    allowSpot: bool = Field(
+        default=False,
+        description="Whether profile auto may choose spot nodes, which the cloud may take away at short notice. Default: false.",
     )
     count: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="Devices of the profile's resource per pod. Default: 1. From 1 to 64.",
+        description="Devices of the profile's resource per pod; 1 where the profile has none. Default: 1. From 1 to 64.",
     )
 
 

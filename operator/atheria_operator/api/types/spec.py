@@ -6,22 +6,26 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from atheria_operator.api.types.fields import Part, PreservedObject
+from atheria_operator.api.types.fields import Part, PreservedObject, refusals
 from atheria_operator.api.types.optimization import (
     Cache,
     Compile,
     Precision,
     Quality,
     Warmup,
+    batches_are_compiled_up_to_their_size,
     compiled_code_is_signed,
 )
+from atheria_operator.api.types.rollout import Rollout
 from atheria_operator.api.types.serving import Batching, Concurrency, Hardware, Model, Scaling
 
 
 class AtheriaModelSpec(Part):
     """What the user wants."""
 
-    model_config = ConfigDict(json_schema_extra=compiled_code_is_signed())
+    model_config = ConfigDict(
+        json_schema_extra=refusals(compiled_code_is_signed(), batches_are_compiled_up_to_their_size())
+    )
 
     model: Model = Field(description="What to serve. Required.")
     hardware: Hardware = Field(
@@ -55,6 +59,10 @@ class AtheriaModelSpec(Part):
     )
     warmup: Warmup = Field(
         default=Warmup(), description="What is computed before a pod says ready. Default: the model's own."
+    )
+    rollout: Rollout = Field(
+        default=Rollout(),
+        description="How a changed spec takes over the calls. Default: side by side where there is room, else one after the other.",
     )
     podTemplate: PreservedObject = Field(
         default={},

@@ -9,13 +9,15 @@ from typing import Literal
 from pydantic import Field
 
 from atheria_operator.api.types.fields import Part, Preserved
+from atheria_operator.api.types.rollout import RolloutStatus
 
 
 class Condition(Part):
     """One fact about the model."""
 
     type: str = Field(
-        max_length=316, description="Name of the fact: Accepted, Ready, Warm, Active or QualityAccepted."
+        max_length=316,
+        description="Name of the fact: Accepted, Ready, Warm, Active, QualityAccepted, Progressing or UpgradeAvailable.",
     )
     status: Literal["True", "False", "Unknown"] = Field(
         description="Whether it holds: True, False or Unknown."
@@ -42,6 +44,11 @@ class Revision(Part):
     weight: int = Field(ge=0, le=100, description="Share of the calls in percent, from 0 to 100.")
     replicas: int = Field(ge=0, description="Pods that its Deployment asks for.")
     readyReplicas: int = Field(ge=0, description="Pods that answer calls.")
+    mayRun: bool = Field(
+        default=True,
+        description="Whether it may have pods now; the autoscaler brings one that may not to 0, and gateways do not wake it. "
+        "Default: true.",
+    )
 
 
 class ColdStart(Part):
@@ -68,6 +75,120 @@ class ColdStart(Part):
     totalSeconds: float | None = Field(
         default=None, ge=0, description="From the pod's creation to ready, in seconds."
     )
+
+
+class PhaseSeconds(Part):
+    """How long one phase of a start took."""
+
+    phase: str = Field(max_length=64, description="Name of the phase, e.g. Pulling or Compiling.")
+    seconds: float = Field(ge=0, description="Length in seconds.")
+
+
+class Start(Part):
+    """The start of the first pod of the revision that the spec asks for, while it lasts."""
+
+    pod: str = Field(description="Pod that starts.")
+    revision: str = Field(description="Name of its revision.")
+    phase: str = Field(
+        description="What it does now: WaitingForNode, WaitingForGPU, Pulling, Downloading, Loading, Compiling or Warming."
+    )
+    startedAt: str = Field(
+        default="", description="When the pod was created, RFC 3339 in UTC. Default: empty."
+    )
+    since: str = Field(default="", description="When this phase began, RFC 3339 in UTC. Default: empty.")
+    done: int | None = Field(
+        default=None,
+        ge=0,
+        description="Parts of the phase that are done, bytes for Downloading; absent = not counted.",
+        json_schema_extra={"format": "int64"},
+    )
+    total: int | None = Field(
+        default=None,
+        ge=0,
+        description="All parts of the phase, bytes for Downloading; absent = not counted.",
+        json_schema_extra={"format": "int64"},
+    )
+    detail: str | None = Field(
+        default=None, max_length=256, description="The server's own words for what it does."
+    )
+    expectedAt: str | None = Field(
+        default=None,
+        description="When it should be ready, RFC 3339 in UTC: medians by phase of the last starts; absent without a history.",
+    )
+    phases: list[PhaseSeconds] = Field(
+        default=[],
+        max_length=16,
+        description="Seconds of the phases that are over, at most 16.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["phase"]},
+    )
+
+
+class FinishedStart(Part):
+    """One start of a first pod that became ready."""
+
+    pod: str = Field(description="Pod that started.")
+    revision: str = Field(description="Name of its revision.")
+    startedAt: str = Field(
+        default="", description="When the pod was created, RFC 3339 in UTC. Default: empty."
+    )
+    totalSeconds: float = Field(ge=0, description="From the pod's creation to ready, in seconds.")
+    phases: list[PhaseSeconds] = Field(
+        default=[],
+        max_length=16,
+        description="Seconds of each phase, at most 16.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["phase"]},
+    )
+
+
+class Fault(Part):
+    """What keeps the model from being Ready."""
+
+    reason: str = Field(description="Why, one word in CamelCase; the reason of the condition Ready.")
+    retriable: bool = Field(
+        description="Whether time or another try may mend it; false = the spec, or what it names, has to change."
+    )
+    nextStep: str | None = Field(default=None, description="What a person does about it.")
+
+
+class Cost(Part):
+    """What the model's pods cost in the current period, of at most 24 hours."""
+
+    since: str = Field(description="Begin of the period, RFC 3339 in UTC.")
+    seconds: float = Field(ge=0, description="Length of the period so far, in seconds.")
+    busySeconds: float = Field(ge=0, description="Seconds of pods with a call in flight, modelled.")
+    idleSeconds: float = Field(ge=0, description="Seconds of ready pods without a call, modelled.")
+    loadingSeconds: float = Field(ge=0, description="Seconds of pods that were not ready yet, measured.")
+    calls: int = Field(
+        ge=0, description="Calls at the gateways in the period.", json_schema_extra={"format": "int64"}
+    )
+    usdPerHour: float | None = Field(
+        default=None, ge=0, description="Price of one pod's devices in USD per hour; absent = unknown."
+    )
+    paidUsd: float | None = Field(
+        default=None,
+        ge=0,
+        description="Cost of all seconds of the period in USD, waiting for a node included.",
+    )
+    idleUsd: float | None = Field(default=None, ge=0, description="The part of it for idle seconds in USD.")
+    reservedPer1000: float | None = Field(
+        default=None, ge=0, description="paidUsd for 1000 calls, in USD; absent without calls."
+    )
+    busyPer1000: float | None = Field(
+        default=None,
+        ge=0,
+        description="Cost of the busy seconds alone for 1000 calls, in USD; absent without calls.",
+    )
+    basis: str | None = Field(
+        default=None, description="Of paidUsd and reservedPer1000: measured (pods and calls were counted)."
+    )
+    busyBasis: str | None = Field(
+        default=None,
+        description="Of busyPer1000 and idleUsd: modelled (a pod is busy while the gateways report a call in flight for it).",
+    )
+    priceSource: str | None = Field(
+        default=None, description="Where the price comes from, as the hardware profile says."
+    )
+    priceDate: str | None = Field(default=None, description="When the price was read.")
 
 
 class Failure(Part):
@@ -182,6 +303,53 @@ class ScaleDecision(Part):
     message: str = Field(description="The numbers that led to it.")
 
 
+class RefusedProfile(Part):
+    """A profile that profile auto does not try again."""
+
+    profile: str = Field(description="Name of the hardware profile.")
+    reason: str = Field(
+        description="Why its pods were refused for good, one word, e.g. PrecisionUnsupported."
+    )
+
+
+class HardwareStatus(Part):
+    """On what the revision that the spec asks for runs, and why."""
+
+    profile: str = Field(description="Name of the hardware profile.")
+    why: str | None = Field(
+        default=None, max_length=4096, description="Why this one: named, or how auto chose it."
+    )
+    price: str | None = Field(
+        default=None, description="Price of one device in USD per hour with its source and date."
+    )
+    neededBytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Bytes of memory on one device: weights, and the largest batch, for all workers; absent = not known.",
+        json_schema_extra={"format": "int64"},
+    )
+    memoryBytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Bytes of memory that one device has; absent = not known.",
+        json_schema_extra={"format": "int64"},
+    )
+    basis: str | None = Field(
+        default=None,
+        description="Of neededBytes: measured (a pod counted the weights), declared, or modelled (at least; declared fp32 weights in "
+        "fewer bits).",
+    )
+    specDigest: str | None = Field(
+        default=None, description="What auto chose from; it chooses anew when this changes."
+    )
+    refused: list[RefusedProfile] = Field(
+        default=[],
+        max_length=256,
+        description="Profiles on which pods of this spec were refused for good, which auto does not try again. At most 256.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["profile"]},
+    )
+
+
 class AtheriaModelStatus(Part):
     """What is."""
 
@@ -195,10 +363,15 @@ class AtheriaModelStatus(Part):
         default=[],
         description="Facts by type: Accepted (the spec can be served), Ready (the spec as it is answers calls, or will after a wake), "
         "Warm (a pod is loaded and warmed up), Active (pods are asked for), QualityAccepted (the variant was compared with its fp32 "
-        "baseline).",
+        "baseline), Progressing (a change is on its way; False also when it was given up), UpgradeAvailable (the operator has "
+        "another server image).",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    phase: str | None = Field(default=None, description="One word for people; programs read conditions.")
+    phase: str | None = Field(
+        default=None,
+        description="What the revision that the spec asks for does, one word for people; programs read conditions: Creating, "
+        "WaitingForNode, WaitingForGPU, Pulling, Downloading, Loading, Compiling, Warming, Serving, Draining, ScaledToZero, Failed.",
+    )
     url: str | None = Field(
         default=None, description="Address inside the cluster, gRPC: <model>.<namespace>:8001."
     )
@@ -218,9 +391,37 @@ class AtheriaModelStatus(Part):
         description="Versions of the model that have or had calls, with their weights.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    rollout: RolloutStatus | None = Field(
+        default=None,
+        description="How far the newest change of the spec has come; see the condition Progressing.",
+    )
     coldStart: ColdStart | None = Field(
         default=None, description="Seconds by phase of the last start of a first pod."
     )
+    start: Start | None = Field(
+        default=None, description="How far the first pod's start is; absent when no start is under way."
+    )
+    starts: list[FinishedStart] = Field(
+        default=[],
+        max_length=5,
+        description="The last starts of a first pod, newest first, at most 5; expectedAt follows from them.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    fault: Fault | None = Field(
+        default=None,
+        description="Why the model is not Ready and who can mend it; absent while Ready is not False.",
+    )
+    cost: Cost | None = Field(
+        default=None,
+        description="What the pods cost, per 1000 calls too; refreshed with each change and every few minutes.",
+    )
+    lastCallTime: str | None = Field(
+        default=None,
+        description="When a caller's call was last seen at a gateway, RFC 3339 in UTC; probes and scrapes never count. Refreshed "
+        "with the status, not for its own sake.",
+        json_schema_extra={"format": "date-time"},
+    )
+    hardware: HardwareStatus | None = Field(default=None, description="On what the model runs, and why.")
     failure: Failure | None = Field(
         default=None,
         description="Why the revision that the spec asks for was refused for good; absent once it was ready or the spec changed.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from atheria_contract import names
@@ -23,7 +23,9 @@ from atheria_operator.domain.observed import (
     replicas_of,
     revision_hash_of,
 )
-from atheria_operator.domain.pods import failure_of, pods_of, ready_pods
+from atheria_operator.domain.rollout.decide import decide_rollout
+from atheria_operator.domain.rollout.facts import Outside, observe_revisions
+from atheria_operator.domain.rollout.state import RolloutDecision, RolloutObservation, RolloutState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +33,14 @@ class Plan:
     """The next step of a model towards its intent."""
 
     revision: DesiredRevision
-    active_revision: str
-    """Name of the Deployment that takes the calls."""
+    rollout: RolloutState
+    """As it is to be stored."""
+    decision: RolloutDecision
+    """Who takes calls, and who may have pods."""
+    image: str
+    """The default server image that the revision was rendered with."""
+    newer_image: str
+    """The operator's default server image where following it would make another revision; empty otherwise."""
     apply: tuple[Mapping[str, Any], ...]
     """Objects that are missing or differ, in the order in which to apply them."""
     initial_replicas: int
@@ -40,19 +48,35 @@ class Plan:
     delete: tuple[Body, ...]
     """Objects of revisions that nobody needs any more."""
 
+    @property
+    def active_revision(self) -> str:
+        """Name of the Deployment that takes the calls."""
+        return self.rollout.active
+
 
 def build_plan(
     intent: ModelIntent,
     profile: HardwareProfile,
     defaults: ServerDefaults,
     observed: Observed,
-    active_before: str,
-    refused: str = "",
+    before: RolloutState,
+    outside: Outside,
 ) -> Plan:
-    """`active_before` is status.activeRevision as it is stored; empty for a new model. `refused` is the revision that was
-    refused for good; empty for none."""
-    revision = build_revision(intent, profile, defaults)
-    active = choose_active(intent, revision, observed, active_before, refused)
+    """`before` is the rollout as it is stored, empty for a new model."""
+    image = defaults.image
+    if not outside.follows_default_image:
+        image = _image_of(observed, intent.uid, before.active) or defaults.image
+    revision = build_revision(intent, profile, replace(defaults, image=image))
+    rollout, decision = decide_rollout(
+        before,
+        RolloutObservation(
+            desired=revision.name,
+            revisions=observe_revisions(observed, intent.uid, outside),
+            command_text=outside.command_text,
+        ),
+        intent.rollout,
+        outside.now,
+    )
     wanted = [
         stamp(body)
         for body in (
@@ -60,16 +84,21 @@ def build_plan(
             build_config_map(intent, revision),
             build_pods_service(intent, revision),
             build_gateway_service(intent),
-            build_deployment(intent, revision),
+            _with_image(build_deployment(intent, revision), image),
         )
     ]
     # Old revisions go only after the switch is stored: until then the gateways send calls there.
-    kept = {revision.name, active, active_before, _to_return_to(intent, revision, observed)} - {""}
+    kept = decision.keep | {before.active, before.candidate}
     return Plan(
         revision=revision,
-        active_revision=active,
+        rollout=rollout,
+        decision=decision,
+        image=image,
+        newer_image="" if revision == build_revision(intent, profile, defaults) else defaults.image,
         apply=tuple(body for body in wanted if _differs(body, observed, intent.uid)),
-        initial_replicas=initial_replicas(intent, observed, active_before),
+        initial_replicas=(
+            initial_replicas(intent, observed, before.active) if revision.name in decision.may_run else 0
+        ),
         delete=tuple(
             body
             for (kind, name), body in sorted(observed.children.items())
@@ -80,43 +109,6 @@ def build_plan(
             and not is_leaving(body)
         ),
     )
-
-
-def choose_active(
-    intent: ModelIntent, revision: DesiredRevision, observed: Observed, active_before: str, refused: str = ""
-) -> str:
-    """The new revision once it has a ready pod, or at once where the old one is at zero or gone.
-
-    One that took over at zero and then fails to start gives the calls back to the revision that was ready before it, and
-    does not take them again while its pods fail, or after it was refused for good.
-    """
-    deployments = observed.deployments(intent.uid)
-    has_failed = refused == revision.name or any(failure_of(pod) for pod in pods_of(observed, revision.hash))
-    if active_before == revision.name:
-        return (has_failed and _to_return_to(intent, revision, observed)) or revision.name
-    if active_before not in deployments or ready_pods(observed, revision.hash):
-        return revision.name
-    is_idle = not (
-        replicas_of(deployments[active_before])
-        or ready_pods(observed, revision_hash_of(deployments[active_before]))
-    )
-    return revision.name if is_idle and not has_failed else active_before
-
-
-def _to_return_to(intent: ModelIntent, revision: DesiredRevision, observed: Observed) -> str:
-    """The revision that was ready last, as long as the new one has not been ready; empty when there is none.
-
-    A ready revision has all others removed, so the oldest of those that are there is the one that was ready.
-    """
-    if ready_pods(observed, revision.hash):
-        return ""
-    others = [body for name, body in observed.deployments(intent.uid).items() if name != revision.name]
-    oldest = min(
-        others,
-        key=lambda body: (body["metadata"].get("creationTimestamp", ""), body["metadata"]["name"]),
-        default=None,
-    )
-    return "" if oldest is None else str(oldest["metadata"]["name"])
 
 
 def initial_replicas(intent: ModelIntent, observed: Observed, active_before: str) -> int:
@@ -155,6 +147,19 @@ def contains(live: Any, desired: Any) -> bool:
             and all(contains(one, other) for one, other in zip(live, desired, strict=True))
         )
     return bool(live == desired)
+
+
+def _image_of(observed: Observed, owner_uid: str, revision: str) -> str:
+    """The default image that a revision was rendered with; empty where its Deployment does not say."""
+    body = observed.deployments(owner_uid).get(revision)
+    annotations = {} if body is None else body["metadata"].get("annotations") or {}
+    return str(annotations.get(names.ANNOTATION_SERVER_IMAGE) or "")
+
+
+def _with_image(deployment: Mapping[str, Any], image: str) -> dict[str, Any]:
+    metadata = dict(deployment["metadata"])
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), names.ANNOTATION_SERVER_IMAGE: image}
+    return {**deployment, "metadata": metadata}
 
 
 def _differs(body: Mapping[str, Any], observed: Observed, owner_uid: str) -> bool:

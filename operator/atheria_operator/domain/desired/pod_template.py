@@ -9,6 +9,7 @@ from atheria_contract import names
 from atheria_operator.api.model import HardwareProfile, ModelIntent
 from atheria_operator.domain.desired.merge import merge_template
 from atheria_operator.domain.desired.volumes import Mounted, build_volumes
+from atheria_operator.domain.planning.placement import build_node_affinity, build_tolerations
 
 USER_ID: Final = 65532
 GRACE_SECONDS: Final = 40
@@ -49,10 +50,10 @@ def build_pod_template(
         spec["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
     if profile.node_selector:
         spec["nodeSelector"] = dict(profile.node_selector)
-    if profile.node_affinity:
-        spec["affinity"] = {"nodeAffinity": dict(profile.node_affinity)}
-    if profile.tolerations:
-        spec["tolerations"] = [dict(toleration) for toleration in profile.tolerations]
+    if node_affinity := build_node_affinity(profile):
+        spec["affinity"] = {"nodeAffinity": node_affinity}
+    if tolerations := build_tolerations(profile):
+        spec["tolerations"] = tolerations
     return merge_template({"metadata": {}, "spec": spec}, intent.pod_template)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.rollout.analysis import CallFigures
 
 VALID_SECONDS: Final = 3.0
 """A report says nothing about the time after this."""
@@ -21,6 +22,8 @@ class Calls:
     held: int = 0
     in_flight: int = 0
     arrivals_total: int = 0
+    revisions: Mapping[str, CallFigures] = field(default_factory=dict)
+    """While revisions share the calls: each one's totals since they do, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

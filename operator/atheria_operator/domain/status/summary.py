@@ -10,7 +10,16 @@ from atheria_contract import names
 from atheria_operator.api.model import ModelKey, Problem
 from atheria_operator.domain.names import model_url, selector_text
 from atheria_operator.domain.observed import Observed, is_leaving, replicas_of, revision_hash_of
-from atheria_operator.domain.pods import failure_of, pods_of, progress_of, ready_pods
+from atheria_operator.domain.pods import (
+    Told,
+    failure_of,
+    phase_of,
+    pods_of,
+    progress_of,
+    ready_pods,
+    start_key,
+)
+from atheria_operator.domain.rollout.state import Phase as RolloutPhase
 from atheria_operator.domain.status.cold_start import cold_start
 from atheria_operator.domain.status.conditions import (
     ACCEPTED,
@@ -20,15 +29,26 @@ from atheria_operator.domain.status.conditions import (
     Condition,
     merge_conditions,
 )
+from atheria_operator.domain.status.faults import FAULTS, is_retriable
 from atheria_operator.domain.status.optimization import (
     of_problem,
     quality_accepted,
     refusal_of,
     reported_parts,
 )
+from atheria_operator.domain.status.phases import Phase
 from atheria_operator.domain.status.report import Parts
+from atheria_operator.domain.status.rollout import RolloutParts, of_held_back, parts_before
+from atheria_operator.domain.status.start import (
+    current_start,
+    expectation_words,
+    finished_start,
+    history,
+)
 
-SCALED_TO_ZERO = "ScaledToZero"
+SCALED_TO_ZERO = Phase.SCALED_TO_ZERO.value
+REFRESH_SECONDS = 60.0
+"""Sums of seconds and calls alone are worth a write after so many more seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +73,18 @@ class StatusInput:
     """The autoscaler's last changes, newest first."""
     reports: Mapping[str, Parts] = field(default_factory=dict)
     """What pods told about their model, by `pods.start_key`."""
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """What is known of starting pods, by `pods.start_key`."""
+    cost: Mapping[str, Any] | None = None
+    """status.cost; None before anything was counted."""
+    rollout: RolloutParts | None = None
+    """What the plan decided; None while there is no plan: what is stored stays."""
+    last_call: str = ""
+    """RFC 3339; empty = none was seen."""
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    """status.hardware; empty before a profile was chosen."""
+    note: str = ""
+    """What was planned, for the message of Accepted."""
     is_baseline: bool = False
     """The spec asks for nothing that would have to be compared with the model as it is."""
 
@@ -64,7 +96,8 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
     desired_hash = _hash_of(given, desired)
     failure = refusal_of(given.observed, desired, desired_hash, given.before) if desired else None
     parts = reported_parts(given.observed, desired_hash, given.reports, given.before)
-    ready = _ready(given, failure)
+    start = _start(given, desired_hash, now)
+    ready = _ready(given, failure, start)
     quality = (
         of_problem(given.problem)
         if given.problem
@@ -76,13 +109,14 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
             is_baseline=given.is_baseline,
         )
     )
-    facts = (_accepted(given), ready, _warm(given, parts), _active(given), quality)
+    rollout = given.rollout or parts_before(given.before, given.active_revision)
+    facts = (_accepted(given), ready, _warm(given, parts), _active(given), quality, *rollout.conditions)
     pods = [pod for pod in given.observed.pods if not is_leaving(pod)]
     active_hash = _hash_of(given, given.active_revision)
     status: dict[str, Any] = {
         "observedGeneration": given.generation,
         "conditions": merge_conditions(given.before.get("conditions") or (), facts, given.generation, now),
-        "phase": ready.reason,
+        "phase": _phase(given, ready, failure).value,
         "url": model_url(given.key),
         "selector": selector_text(given.key),
         "replicas": len(pods),
@@ -90,7 +124,8 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
         "revisions": [
             {
                 "name": name,
-                "weight": 100 if name == given.active_revision else 0,
+                "weight": rollout.weights.get(name, 0),
+                "mayRun": name in rollout.may_run,
                 "replicas": replicas_of(body),
                 "readyReplicas": len(ready_pods(given.observed, revision_hash_of(body))),
             }
@@ -101,22 +136,55 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
     }
     if failure:
         status["failure"] = failure
+    if given.hardware:
+        status["hardware"] = dict(given.hardware)
+    if rollout.stored:
+        status["rollout"] = dict(rollout.stored)
     if given.active_revision:
         status["activeRevision"] = given.active_revision
     if given.calls is not None:
         status["queue"] = given.calls
-    start = cold_start(given.key.name, active_hash, given.observed, given.before.get("coldStart"))
+    measured = cold_start(given.key.name, active_hash, given.observed, given.before.get("coldStart"))
+    if measured:
+        status["coldStart"] = dict(measured)
+    status["starts"] = _starts(given, active_hash, measured)
     if start:
-        status["coldStart"] = dict(start)
+        status["start"] = start
+    if ready.status == "False":
+        fault = FAULTS.get(ready.reason)
+        status["fault"] = {
+            "reason": ready.reason,
+            "retriable": is_retriable(ready.reason),
+            **({"nextStep": fault.next_step} if fault else {}),
+        }
+    if given.cost is not None:
+        status["cost"] = dict(given.cost)
+    if given.last_call:
+        status["lastCallTime"] = given.last_call
     return status
 
 
 def needs_write(before: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Whether the stored status differs in more than the queue, which changes all the time."""
-    ignored = {"queue"}
-    return {k: v for k, v in before.items() if k not in ignored and v not in ([], None)} != {
-        k: v for k, v in status.items() if k not in ignored and v not in ([], None)
-    }
+    """Whether the stored status differs in more than what changes all the time: the queue, and sums that grew a little."""
+    ignored = {"queue", "cost", "lastCallTime"}
+    if _filled({k: v for k, v in before.items() if k not in ignored}) != _filled(
+        {k: v for k, v in status.items() if k not in ignored}
+    ):
+        return True
+    old, new = before.get("cost") or {}, status.get("cost") or {}
+    summed = ("busySeconds", "idleSeconds", "loadingSeconds", "calls")
+    has_grown = any(old.get(name, 0) != new.get(name, 0) for name in summed)
+    return has_grown and abs(new.get("seconds", 0) - old.get("seconds", 0)) >= REFRESH_SECONDS
+
+
+def _filled(value: Any) -> Any:
+    """Without what is empty, at any depth: the API server stores defaults such as [] and {}."""
+    if isinstance(value, Mapping):
+        found = {key: _filled(item) for key, item in value.items()}
+        return {key: item for key, item in found.items() if item not in ([], {}, None, "")}
+    if isinstance(value, (list, tuple)):
+        return [_filled(item) for item in value]
+    return value
 
 
 def _accepted(given: StatusInput) -> Condition:
@@ -124,10 +192,49 @@ def _accepted(given: StatusInput) -> Condition:
         return Condition(
             type=ACCEPTED, status="False", reason=given.problem.reason, message=given.problem.message
         )
-    return Condition(type=ACCEPTED, status="True", reason="Accepted", message="the spec can be served")
+    note = f"; {given.note}" if given.note else ""
+    return Condition(type=ACCEPTED, status="True", reason="Accepted", message=f"the spec can be served{note}")
 
 
-def _ready(given: StatusInput, failure: Mapping[str, str] | None) -> Condition:
+def _start(given: StatusInput, desired_hash: str, now: str) -> dict[str, Any] | None:
+    """status.start: of the oldest pod of the revision that the spec asks for, while none is ready."""
+    pods = pods_of(given.observed, desired_hash)
+    if not pods or ready_pods(given.observed, desired_hash):
+        return None
+    return current_start(given.key.name, pods[0], given.told.get(start_key(pods[0])), given.before, now)
+
+
+def _starts(given: StatusInput, active_hash: str, measured: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """status.starts, with the start that was measured just now."""
+    ready = ready_pods(given.observed, active_hash)
+    entry = None
+    if measured and measured != given.before.get("coldStart") and ready:
+        entry = finished_start(given.key.name, ready[0], given.before, measured)
+    return history(given.before.get("starts") or (), entry)
+
+
+def _phase(given: StatusInput, ready: Condition, failure: Mapping[str, str] | None) -> Phase:
+    """One word for people, of the revision that the spec asks for."""
+    if given.problem or failure is not None:
+        return Phase.FAILED
+    if ready.status == "True" and ready.reason != SCALED_TO_ZERO:
+        return Phase.SERVING
+    if ready.reason == SCALED_TO_ZERO:
+        is_draining = any(is_leaving(pod) for pod in given.observed.pods)
+        return Phase.DRAINING if is_draining else Phase.SCALED_TO_ZERO
+    pods = pods_of(given.observed, _hash_of(given, given.desired_revision))
+    if not pods and ready.reason == RolloutPhase.DRAINING:
+        return Phase.DRAINING
+    if not pods and ready.reason == RolloutPhase.ROLLED_BACK:
+        return Phase.FAILED
+    if not pods:
+        return Phase.CREATING
+    return phase_of(pods[0], given.told.get(start_key(pods[0])))
+
+
+def _ready(
+    given: StatusInput, failure: Mapping[str, str] | None, start: Mapping[str, Any] | None
+) -> Condition:
     """Of the revision that the spec asks for: a change that does not come up is not Ready, whoever still answers."""
     if given.problem:
         return Condition(
@@ -151,6 +258,9 @@ def _ready(given: StatusInput, failure: Mapping[str, str] | None) -> Condition:
             reason=failure["reason"],
             message=failure["message"] + _still_served(given),
         )
+    held_back = of_held_back(given.rollout, revision) if asked == 0 else None
+    if held_back is not None:
+        return held_back
     if deployment is not None and asked == 0:
         return Condition(
             type=READY,
@@ -163,7 +273,9 @@ def _ready(given: StatusInput, failure: Mapping[str, str] | None) -> Condition:
         type=READY,
         status="False" if failed else "Unknown",
         reason=detail.reason,
-        message=detail.message + _still_served(given),
+        message=detail.message
+        + ("" if failed else expectation_words(start, given.before.get("starts") or ()))
+        + _still_served(given),
     )
 
 
@@ -205,10 +317,11 @@ def _detail(given: StatusInput, revision: str) -> tuple[bool, Problem]:
         return True, given.problem
     pods = pods_of(given.observed, _hash_of(given, revision))
     for pod in pods:
-        if problem := failure_of(pod):
+        told = given.told.get(start_key(pod))
+        if problem := failure_of(pod, told.words if told else None):
             return True, problem
     if pods:
-        return False, progress_of(pods[0])
+        return False, progress_of(pods[0], given.told.get(start_key(pods[0])))
     deployment = given.observed.deployments(given.uid).get(revision)
     for condition in ((deployment or {}).get("status") or {}).get("conditions") or ():
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":

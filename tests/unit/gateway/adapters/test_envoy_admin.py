@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atheria_gateway.adapters.envoy_admin import parse_counters
-from atheria_gateway.core.demand import EnvoyCounters
+from atheria_gateway.core.demand import EnvoyCounters, RevisionCalls
 from atheria_gateway.core.model import ModelKey
 
 QCA = ModelKey(namespace="demo", name="qca")
@@ -20,6 +20,28 @@ cluster.activator.upstream_rq_total: 100
 cluster.demo/qca.upstream_rq_time: No recorded values
 """
     assert parse_counters(text) == {QCA: EnvoyCounters(active_requests=4, arrivals_total=15)}
+
+
+def test_revisions_are_counted_apart_and_their_calls_belong_to_the_model() -> None:
+    text = """cluster.demo/qca.upstream_rq_total: 10
+cluster.demo/qca/revision/qca-a.upstream_rq_active: 2
+cluster.demo/qca/revision/qca-a.upstream_rq_total: 8
+cluster.demo/qca/revision/qca-a.upstream_rq_completed: 6
+cluster.demo/qca/revision/qca-a.upstream_rq_5xx: 1
+cluster.demo/qca/revision/qca-a.grpc.0: 3
+cluster.demo/qca/revision/qca-a.grpc.3: 1
+cluster.demo/qca/revision/qca-a.grpc.14: 1
+cluster.demo/qca/revision/qca-a.grpc.13: 1
+cluster.demo/qca/revision/qca-a/http.upstream_rq_completed: 2
+cluster.demo/qca/revision/qca-a/http.upstream_rq_5xx: 1
+cluster.demo/qca/revision/qca-a.upstream_rq_time: B1(0,0) B100(0,4) B250(1,2) B1.01958e+06(0,0)
+cluster.demo/qca/revision/qca-a/http.upstream_rq_time: B1(0,0) B100(0,2)
+cluster.demo/qca/revision/qca-a.external.upstream_rq_time: B1(0,0) B100(0,9)
+"""
+    figures = RevisionCalls(revision="qca-a", calls=8, errors=3, latency=((0.1, 6), (0.25, 2)))
+    assert parse_counters(text) == {
+        QCA: EnvoyCounters(active_requests=2, arrivals_total=18, revisions=(figures,))
+    }
 
 
 def test_no_text_means_no_models() -> None:

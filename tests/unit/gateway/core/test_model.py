@@ -35,6 +35,20 @@ def test_a_model_without_spec_fields_and_status_has_the_defaults() -> None:
     assert model.queue_limit == DEFAULT_QUEUE_LIMIT
 
 
+def test_weights_are_read_and_a_revision_that_may_not_run_is_not_to_be_woken() -> None:
+    status = {
+        "activeRevision": "qca-a",
+        "revisions": [
+            {"name": "qca-a", "weight": 90, "mayRun": False},
+            {"name": "qca-b", "weight": 10},
+            {"name": "qca-c", "weight": 0},
+        ],
+    }
+    model = model_from_object({"metadata": {"namespace": "demo", "name": "qca"}, "status": status})
+    assert model.weights == {"qca-a": 90, "qca-b": 10}
+    assert not model.may_wake
+
+
 def test_a_model_with_a_deletion_timestamp_is_leaving() -> None:
     metadata = {"namespace": "demo", "name": "qca", "deletionTimestamp": "2026-01-01T00:00:00Z"}
     assert model_from_object({"metadata": metadata}).is_leaving

@@ -57,3 +57,8 @@ def test_a_wake_that_brought_no_pod_is_tried_again_after_the_interval() -> None:
 
 def test_a_model_that_is_being_deleted_is_not_woken() -> None:
     assert decide_wake(Model(key=SLEEPING.key, is_leaving=True), _seen(), RETRY_S) is None
+
+
+def test_a_revision_that_makes_room_for_another_one_is_not_woken() -> None:
+    model = Model(key=SLEEPING.key, requested_replicas=1, active_revision="qca-r1", may_wake=False)
+    assert decide_wake(model, _seen(), RETRY_S) == Wake(patch_model=False, deployment="")

@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.routing import DataPlane, routing_table
+from atheria_gateway.core.shares import Share
 from atheria_gateway.xds.ads_stream import AdsStream
-from atheria_gateway.xds.cluster_names import ROUTE_CONFIG, pods_cluster, serving_cluster
+from atheria_gateway.xds.cluster_names import ROUTE_CONFIG, pods_cluster, revision_cluster, serving_cluster
 from atheria_gateway.xds.resources import CDS, EDS, RDS, EnvoyOptions, Snapshot, build_snapshot
 
 OPTIONS = EnvoyOptions(hold_socket="/run/hold.sock", not_started_token="t")
@@ -26,8 +27,19 @@ POD = Endpoint(address="10.0.0.1")
 OTHER_POD = Endpoint(address="10.0.0.2")
 
 
-def _snapshot(pods: dict[ModelKey, tuple[Endpoint, ...]]) -> Snapshot:
-    return build_snapshot(DataPlane(routing=routing_table(pods), endpoints=pods), OPTIONS)
+def _snapshot(pods: dict[ModelKey, tuple[Endpoint, ...]], canary: int = 0) -> Snapshot:
+    """`canary` is the percent of demo/qca's calls that a second revision takes; 0 = there is none."""
+    shares = _shares(canary) if canary and QCA in pods else {}
+    return build_snapshot(DataPlane(routing=routing_table(pods), endpoints=pods, shares=shares), OPTIONS)
+
+
+def _shares(canary: int) -> dict[ModelKey, tuple[Share, ...]]:
+    return {
+        QCA: (
+            Share(revision="qca-a", weight=100 - canary, endpoints=(POD,)),
+            Share(revision="qca-b", weight=canary, endpoints=(OTHER_POD,)),
+        )
+    }
 
 
 def _request(url: str, names: list[str], nonce: str = "", error: str = "") -> Any:
@@ -52,7 +64,8 @@ def test_nothing_is_sent_before_the_first_snapshot() -> None:
 def test_routes_wait_until_every_cluster_has_acknowledged_endpoints() -> None:
     stream = AdsStream()
     stream.on_snapshot(_snapshot({QCA: ()}))
-    stream.on_request(_request(CDS, []))
+    (clusters,) = stream.on_request(_request(CDS, []))
+    stream.on_request(_request(CDS, [], clusters.nonce))
     assert stream.on_request(_request(RDS, [ROUTE_CONFIG])) == []
     (assignments,) = stream.on_request(_request(EDS, _clusters_of(QCA)))
     assert not stream.is_routed
@@ -99,6 +112,7 @@ class EnvoyTalks(RuleBasedStateMachine):
         super().__init__()
         self.stream = AdsStream()
         self.wanted: dict[ModelKey, tuple[Endpoint, ...]] | None = None
+        self.canary = 0
         self.outbox: list[Any] = []
         """Answers on their way to Envoy, in order."""
         self.clusters: set[str] = set()
@@ -115,11 +129,12 @@ class EnvoyTalks(RuleBasedStateMachine):
         pods=st.dictionaries(
             st.sampled_from([QCA, KERR, ModelKey(namespace="b", name="qca")]),
             st.sampled_from([(), (POD,), (OTHER_POD,), (POD, OTHER_POD)]),
-        )
+        ),
+        canary=st.sampled_from([0, 10, 50]),
     )
-    def the_cluster_changes(self, pods: dict[ModelKey, tuple[Endpoint, ...]]) -> None:
-        self.wanted = pods
-        self.outbox.extend(self.stream.on_snapshot(_snapshot(pods)))
+    def the_cluster_changes(self, pods: dict[ModelKey, tuple[Endpoint, ...]], canary: int) -> None:
+        self.wanted, self.canary = pods, canary if QCA in pods else 0
+        self.outbox.extend(self.stream.on_snapshot(_snapshot(pods, canary)))
 
     @precondition(lambda self: self.outbox)
     @rule()
@@ -148,10 +163,14 @@ class EnvoyTalks(RuleBasedStateMachine):
         else:
             routes = route_pb2.RouteConfiguration.FromString(answer.resources[0].value)
             self.routed_to = {
-                route.route.cluster
+                name
                 for host in routes.virtual_hosts
                 for route in host.routes
-                if "/" in route.route.cluster
+                for name in (
+                    route.route.cluster,
+                    *(share.name for share in route.route.weighted_clusters.clusters),
+                )
+                if "/" in name
             }
             self._send(_request(RDS, [ROUTE_CONFIG], answer.nonce))
 
@@ -159,6 +178,11 @@ class EnvoyTalks(RuleBasedStateMachine):
     def one_answer_of_a_type_is_on_its_way_at_a_time(self) -> None:
         urls = [answer.type_url for answer in self.outbox]
         assert len(urls) == len(set(urls))
+
+    @invariant()
+    def no_route_leads_to_a_cluster_that_is_not_there_or_has_no_endpoints_yet(self) -> None:
+        assert self.routed_to <= self.clusters
+        assert self.routed_to <= set(self.assignments)
 
     @invariant()
     def when_all_is_delivered_envoy_knows_what_is_wanted(self) -> None:
@@ -169,11 +193,24 @@ class EnvoyTalks(RuleBasedStateMachine):
             for model, pods in self.wanted.items()
             for name in _clusters_of(model)
         }
+        shares = _shares(self.canary)[QCA] if self.canary else ()
+        for http in (False, True):
+            for share in shares:
+                name = revision_cluster(QCA, share.revision, http=http)
+                expected[name] = frozenset(pod.address for pod in share.endpoints)
         assert self.clusters == set(expected)
         assert self.assignments == expected
         assert self.routed_to == {
-            serving_cluster(model, http=http) for model in self.wanted for http in (False, True)
+            name
+            for model in self.wanted
+            for http in (False, True)
+            for name in (
+                [revision_cluster(model, share.revision, http=http) for share in shares]
+                if shares and model == QCA
+                else [serving_cluster(model, http=http)]
+            )
         }
+        assert self.stream.is_settled
         for name, addresses in expected.items():
             assert frozenset(pod.address for pod in self.stream.acknowledged[name]) == addresses
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from envoy.config.bootstrap.v3 import bootstrap_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
+from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2
 from envoy.extensions.filters.http.health_check.v3 import health_check_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
@@ -21,6 +22,7 @@ from atheria_gateway.xds.bootstrap import BootstrapOptions, build_bootstrap
 # Importing a type registers it, so that json_format can read it inside an Any.
 _REGISTERED = (
     ext_authz_pb2,
+    config_pb2,
     health_check_pb2,
     router_pb2,
     http_connection_manager_pb2,

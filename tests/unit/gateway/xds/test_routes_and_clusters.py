@@ -10,8 +10,9 @@ from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.routing import routing_table
 from atheria_gateway.xds.cluster_names import (
     ACTIVATOR_CLUSTER,
-    model_of_cluster,
+    ClusterOf,
     pods_cluster,
+    read_cluster_name,
     serving_cluster,
 )
 from atheria_gateway.xds.clusters import POD_WINDOW_BYTES, build_cluster
@@ -29,10 +30,14 @@ def _anywhere(*models: ModelKey) -> Any:
 
 def test_a_clusters_name_tells_its_model_and_kind() -> None:
     for http in (False, True):
-        assert model_of_cluster(serving_cluster(QCA, http=http)) == (QCA, http, False)
-        assert model_of_cluster(pods_cluster(QCA, http=http)) == (QCA, http, True)
+        assert read_cluster_name(serving_cluster(QCA, http=http)) == ClusterOf(
+            model=QCA, http=http, pods_only=False
+        )
+        assert read_cluster_name(pods_cluster(QCA, http=http)) == ClusterOf(
+            model=QCA, http=http, pods_only=True
+        )
     for other in (ACTIVATOR_CLUSTER, "", "a/b/c", "a/b/pods/http"):
-        assert model_of_cluster(other) is None
+        assert read_cluster_name(other) is None
 
 
 def test_every_model_has_a_virtual_host_of_its_names_that_leads_to_it_alone() -> None:

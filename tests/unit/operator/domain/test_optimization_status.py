@@ -161,7 +161,8 @@ def test_a_rejected_variant_says_so_in_ready_and_in_quality_with_the_failing_met
         truth, reason, message = condition(status, kind)
         assert (truth, reason) == ("False", "QualityRejected")
         assert "C4 is 4.5 %, the limit is 5e-02" in message
-    assert status["phase"] == "QualityRejected"
+    assert status["phase"] == "Failed"
+    assert status["fault"]["retriable"] is False
     assert status["failure"]["revision"] == "qca-b"
 
 

@@ -14,6 +14,8 @@ from atheria_operator.domain.desired.plan import Plan, build_plan, contains
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.desired.revision import build_revision
 from atheria_operator.domain.observed import Observed
+from atheria_operator.domain.rollout.facts import Outside
+from atheria_operator.domain.rollout.state import RolloutState
 
 Intents = Callable[..., ModelIntent]
 Planner = Callable[..., Plan]
@@ -24,9 +26,16 @@ def planned(cpu: HardwareProfile, defaults: ServerDefaults) -> Planner:
     """Plans on the cpu profile."""
 
     def plan(
-        intent: ModelIntent, observed: Observed | None = None, active: str = "", refused: str = ""
+        intent: ModelIntent,
+        observed: Observed | None = None,
+        active: str = "",
+        refused: str = "",
+        state: RolloutState | None = None,
+        **given: Any,
     ) -> Plan:
-        return build_plan(intent, cpu, defaults, observed or Observed(), active, refused)
+        before = state or RolloutState(active=active, returned=refused)
+        outside = Outside(now="2026-01-01T01:00:00Z", **given)
+        return build_plan(intent, cpu, defaults, observed or Observed(), before, outside)
 
     return plan
 
@@ -119,17 +128,20 @@ def test_the_old_revision_stays_active_until_the_new_one_has_a_ready_pod(
     intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
 ) -> None:
     old = old_deployment(intent(), cpu, defaults, replicas=2)
-    changed = intent(batching={"maxBatchSize": 2})
+    changed = intent(batching={"maxBatchSize": 2}, rollout={"revisionHistoryLimit": 0})
     waiting = planned(changed, as_observed(old), old["metadata"]["name"])
     assert waiting.active_revision == old["metadata"]["name"]
     assert (waiting.initial_replicas, waiting.delete) == (2, ())
+    new = old_deployment(changed, cpu, defaults, replicas=2)
     ready = planned(
-        changed, as_observed(old, pods=(ready_pod(waiting.revision.hash),)), old["metadata"]["name"]
+        changed, as_observed(old, new, pods=(ready_pod(waiting.revision.hash),)), old["metadata"]["name"]
     )
     assert ready.active_revision == ready.revision.name
     # Kept until the switch is stored: the gateways read it there.
     assert ready.delete == ()
-    stored = planned(changed, as_observed(old, pods=(ready_pod(waiting.revision.hash),)), ready.revision.name)
+    stored = planned(
+        changed, as_observed(old, new, pods=(ready_pod(waiting.revision.hash),)), state=ready.rollout
+    )
     assert [body["metadata"]["name"] for body in stored.delete] == [old["metadata"]["name"]]
 
 
@@ -159,11 +171,11 @@ def test_a_revision_that_took_over_at_zero_and_fails_gives_the_calls_back_and_th
     changed = intent(model={"source": "python://nope:X"})
     taken = planned(changed, as_observed(old), old["metadata"]["name"])
     new = old_deployment(changed, cpu, defaults, replicas=0)
-    stored = planned(changed, as_observed(old, new), taken.active_revision)
+    stored = planned(changed, as_observed(old, new), state=taken.rollout)
     assert (stored.active_revision, stored.delete) == (new["metadata"]["name"], ())
     woken = old_deployment(changed, cpu, defaults, replicas=1)
     failing = as_observed(old, woken, pods=(failing_pod(taken.revision.hash),))
-    returned = planned(changed, failing, new["metadata"]["name"])
+    returned = planned(changed, failing, state=stored.rollout)
     assert (returned.active_revision, returned.delete) == (old["metadata"]["name"], ())
 
 
@@ -178,7 +190,7 @@ def test_calls_that_were_given_back_stay_there_while_the_new_revision_fails(
     assert (again.active_revision, again.delete) == (old["metadata"]["name"], ())
 
 
-def test_a_revision_that_was_refused_for_good_takes_no_calls_at_zero_until_it_is_ready(
+def test_a_revision_that_was_refused_for_good_takes_no_calls_until_the_spec_is_another(
     intent: Intents, planned: Planner, cpu: HardwareProfile, defaults: ServerDefaults
 ) -> None:
     old = old_deployment(intent(), cpu, defaults, replicas=0)
@@ -189,10 +201,7 @@ def test_a_revision_that_was_refused_for_good_takes_no_calls_at_zero_until_it_is
     assert planned(changed, at_zero, old_name).active_revision == new_name
     refused = planned(changed, at_zero, old_name, new_name)
     assert (refused.active_revision, refused.delete) == (old_name, ())
-    # It had the calls already when it was refused: it gives them back, with no pod left to tell.
-    assert planned(changed, at_zero, new_name, new_name).active_revision == old_name
-    ready = as_observed(old, new, pods=(ready_pod(new["metadata"]["labels"][names.LABEL_REVISION]),))
-    assert planned(changed, ready, old_name, new_name).active_revision == new_name
+    assert refused.decision.may_run == {old_name}
     # Another spec is another revision.
     assert planned(intent(precision={"policy": "int8"}), at_zero, old_name, new_name).active_revision not in (
         old_name,
@@ -216,9 +225,11 @@ def test_of_several_older_revisions_the_one_that_was_ready_is_kept(
         return {**body, "metadata": {**body["metadata"], "creationTimestamp": f"2026-01-01T00:00:0{second}Z"}}
 
     proven, edited = made(1, 2), made(2, 3)
-    newest = intent(batching={"maxBatchSize": 4})
-    active = planned(newest).revision.name
-    plan = planned(newest, as_observed(proven, edited), active)
+    newest = intent(batching={"maxBatchSize": 4}, rollout={"revisionHistoryLimit": 0})
+    state = RolloutState(
+        active=planned(newest).revision.name, is_proven=False, history=(proven["metadata"]["name"],)
+    )
+    plan = planned(newest, as_observed(proven, edited), state=state)
     assert [body["metadata"]["name"] for body in plan.delete] == [edited["metadata"]["name"]]
 
 

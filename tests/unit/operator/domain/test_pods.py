@@ -116,14 +116,14 @@ def test_a_pod_on_its_way_has_no_failure(given: Any) -> None:
     assert failure_of(given) is None
 
 
-def test_progress_is_scheduling_then_starting_then_loading() -> None:
+def test_progress_is_waiting_then_pulling_then_loading() -> None:
     scheduled = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:01Z"}]
     running = {"state": {"running": {"startedAt": "2026-01-01T00:00:02Z"}}}
     reasons = [
         progress_of(given).reason
         for given in (pod(), pod(conditions=scheduled), pod(conditions=scheduled, container=running))
     ]
-    assert reasons == ["Scheduling", "Starting", "Loading"]
+    assert reasons == ["WaitingForNode", "Pulling", "Loading"]
 
 
 def test_last_words_are_the_servers_own_line_or_the_last_one_or_where_to_look() -> None:

@@ -78,7 +78,7 @@ def test_a_ready_pod_makes_ready_warm_and_active_and_is_measured() -> None:
         "Active": ("True", "Scaled"),
         "QualityAccepted": ("Unknown", "NotJudged"),
     }
-    assert (status["replicas"], status["readyReplicas"], status["phase"]) == (2, 1, "Ready")
+    assert (status["replicas"], status["readyReplicas"], status["phase"]) == (2, 1, "Serving")
     assert status["coldStart"] == {
         "pod": "p",
         "revision": "qca-b",
@@ -163,6 +163,12 @@ def test_the_time_of_a_transition_changes_with_the_status_only() -> None:
     same = merged(first, "True", "ScaledToZero", LATER)
     assert (same[0]["lastTransitionTime"], same[0]["reason"]) == (NOW, "ScaledToZero")
     assert merged(same, "False", "x", LATER)[0]["lastTransitionTime"] == LATER
+
+
+def test_defaults_that_the_api_server_stores_are_no_difference() -> None:
+    status = status_of(deployment("b", 0))
+    stored = {**status, "evaluation": {}, "warmup": [], "rollout": {"history": [], "note": ""}}
+    assert not needs_write(stored, {**status, "rollout": {}})
 
 
 def test_only_a_change_of_the_queue_is_not_worth_a_write() -> None:

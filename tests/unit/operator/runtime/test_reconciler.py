@@ -11,6 +11,7 @@ from atheria_contract import names
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.observed import Observed
+from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import CONFLICT, ClusterError, ObjectRef
 from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
 
@@ -83,14 +84,19 @@ class Rig:
         ports: Any = self
         self.loop = Reconciler(
             KEY,
-            ReconcilePorts(cluster=ports.cluster, demand=ports, clock=ports, events=ports),
+            ReconcilePorts(cluster=ports.cluster, demand=ports, clock=ports, events=ports, telemetry=ports),
             ServerDefaults(image="server:1"),
             (),
             self.reports,
+            {},
+            Meter(ports, {}),
         )
 
     def demand(self, _: ModelKey) -> None:
         return None
+
+    def revision_calls(self, _: ModelKey) -> Mapping[str, Any]:
+        return {}
 
     def now(self) -> str:
         return "2026-01-01T00:00:00Z"
@@ -177,7 +183,9 @@ async def test_the_switch_is_stored_before_the_old_revision_is_deleted(body: Bod
     rig = Rig()
     await rig.round(body(scaling={"initialReplicas": 0}))
     old = active(rig)
-    changed = body(scaling={"initialReplicas": 0}, batching={"maxBatchSize": 2})
+    changed = body(
+        scaling={"initialReplicas": 0}, batching={"maxBatchSize": 2}, rollout={"revisionHistoryLimit": 0}
+    )
     await rig.round({**changed, "status": rig.cluster.status})
     assert active(rig) != old
     assert ("Deployment", old) in rig.cluster.objects

@@ -12,6 +12,7 @@ from atheria_contract import names
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.observed import Observed
 from atheria_operator.domain.scaling.demand import Demand
+from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import CONFLICT, ClusterError, ObjectRef, Raced, Scale
 from atheria_operator.runtime.scaler import TICK_SECONDS, Scaler, ScalingPorts
 
@@ -74,7 +75,11 @@ class Rig:
             KEY,
             ScalingPorts(cluster=ports.memory, demand=ports, clock=ports, events=ports, telemetry=ports),
             self.decisions,
+            Meter(ports, {}),
         )
+
+    def calls_total(self, _: ModelKey) -> int:
+        return 0
 
     def demand(self, _: ModelKey) -> Demand | None:
         return self.said

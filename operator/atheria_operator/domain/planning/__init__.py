@@ -1,0 +1,1 @@
+"""On what a model runs: does it fit, which profile, which nodes."""

@@ -1,0 +1,43 @@
+"""What one model's rollout is told from outside: annotations, and the calls that were counted since its step began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from atheria_contract import names
+from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.observed import Body
+from atheria_operator.domain.pods import Told
+from atheria_operator.domain.rollout.analysis import CallFigures
+from atheria_operator.domain.rollout.facts import Outside
+from atheria_operator.runtime.ports import DemandSource
+
+_LONGEST_COMMAND: Final = 128
+
+
+class RolloutWindow:
+    """Remembers the totals at the beginning of a step; after a restart the step is measured anew, never less strictly."""
+
+    def __init__(self, key: ModelKey, demand: DemandSource) -> None:
+        """`demand` is where gateways' counts are summed."""
+        self._key = key
+        self._demand = demand
+        self._step: tuple[Any, ...] = ()
+        self._marks: Mapping[str, CallFigures] = {}
+
+    def outside(self, body: Body, status: Mapping[str, Any], told: Mapping[str, Told], now: str) -> Outside:
+        """For one round; `status` is the newest stored one, `now` RFC 3339."""
+        stored = status.get("rollout") or {}
+        step = tuple(stored.get(name) for name in ("phase", "candidate", "step", "since"))
+        totals = self._demand.revision_calls(self._key)
+        if step != self._step:
+            self._step, self._marks = step, totals
+        annotations = body["metadata"].get("annotations") or {}
+        return Outside(
+            now=now,
+            command_text=str(annotations.get(names.ANNOTATION_ROLLOUT) or "")[:_LONGEST_COMMAND],
+            follows_default_image=annotations.get(names.ANNOTATION_UPGRADE) == names.UPGRADE_NOW,
+            calls={name: total.since(self._marks.get(name, CallFigures())) for name, total in totals.items()},
+            told=told,
+        )

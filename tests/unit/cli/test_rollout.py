@@ -1,0 +1,44 @@
+"""`atheria rollout` sets the annotation that the operator obeys."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from atheria_cli.__main__ import app
+from atheria_cli.demo.cluster import Cluster, ClusterError
+
+
+@pytest.mark.parametrize(
+    ("verb", "annotation"),
+    [
+        ("pause", "atheria.dev/rollout=paused"),
+        ("resume", "atheria.dev/rollout-"),
+        ("promote", "atheria.dev/rollout=promote:"),
+        ("rollback", "atheria.dev/rollout=rollback:"),
+    ],
+)
+def test_each_verb_sets_its_annotation(monkeypatch: pytest.MonkeyPatch, verb: str, annotation: str) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def kubectl(_: Cluster, *arguments: str) -> str:
+        calls.append(arguments)
+        return ""
+
+    monkeypatch.setattr(Cluster, "kubectl", kubectl)
+    done = CliRunner().invoke(app, ["rollout", verb, "qca", "-n", "demo"])
+    assert done.exit_code == 0, done.output
+    (arguments,) = calls
+    assert arguments[:5] == ("annotate", "atheriamodels.atheria.dev", "qca", "-n", "demo")
+    assert arguments[5].startswith(annotation)
+    assert "Progressing" in done.output
+
+
+def test_what_kubectl_refuses_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kubectl(_: Cluster, *arguments: str) -> str:
+        raise ClusterError('atheriamodels.atheria.dev "qca" not found')
+
+    monkeypatch.setattr(Cluster, "kubectl", kubectl)
+    done = CliRunner().invoke(app, ["rollout", "promote", "qca"])
+    assert done.exit_code == 1
+    assert "not found" in done.output
