@@ -27,7 +27,7 @@ from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceSt
 
 SERVED = Path(__file__).with_name("served")
 GATE_SOURCE = "python://gate_model:GateApi"
-START_SECONDS = 90
+START_SECONDS = 180
 CALL_SECONDS = 60
 
 

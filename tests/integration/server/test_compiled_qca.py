@@ -28,6 +28,8 @@ from atheria_server.optimize.loaded import LoadedModel, load_model
 from atheria_server.optimize.row_padding import cut, padded
 from atheria_server.optimize.warm_up import warm
 
+pytestmark = pytest.mark.timeout(300)
+
 BUCKETS = row_buckets((), 4)
 SIDE = 8
 CALLS = 10_000

@@ -192,8 +192,9 @@ class BucketCompiler:
         dynamo.forbid()
         try:
             result = form.call(*args, **kwargs)
-        except Exception:
-            if not dynamo.allow():
+        except BaseException as error:
+            # Also for an interruption: compiling stays forbidden otherwise.
+            if not dynamo.allow() or not isinstance(error, Exception):
                 raise
         else:
             if not dynamo.allow():
