@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ CHILDREN: Final = {
 }
 PODS: Final = ("", "v1", "pods")
 PROFILES: Final = (names.GROUP, names.VERSION, names.PROFILE_PLURAL)
+_SHARED_CHARACTERS: Final = 64
 _POD_INDEX: Final = "pods_by_model"
 _PROFILE_INDEX: Final = "profiles_by_name"
 
@@ -46,7 +48,7 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
 
     @kopf.index(*PODS, id=_POD_INDEX, labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
     async def index_pod(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Body]:
-        return {_key(body): slim_pod(body)}
+        return {_key(body): _plain(slim_pod(body))}
 
     @kopf.on.event(*PODS, id="pod-event", labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
     async def pod_event(body: kopf.Body, **_: Any) -> None:
@@ -54,7 +56,7 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
 
     @kopf.index(*PROFILES, id=_PROFILE_INDEX, registry=registry)
     async def index_profile(name: str, body: kopf.Body, **_: Any) -> Mapping[str, Body]:
-        return {name: slim(_plain(body))}
+        return {name: _plain(slim(body))}
 
     @kopf.on.event(*PROFILES, id="profile-event", registry=registry)
     async def profile_event(**_: Any) -> None:
@@ -104,7 +106,7 @@ def _register_child(
     @kopf.index(*selector, id=_index_name(kind), labels=labels, registry=registry)
     async def index_child(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Body]:
         # Objects of a list come without their kind.
-        return {_key(body): {**slim(_plain(body)), "kind": kind}}
+        return {_key(body): {**_plain(slim(body)), "kind": kind}}
 
     @kopf.on.event(*selector, id=f"{kind.lower()}-event", labels=labels, registry=registry)
     async def child_event(body: kopf.Body, **_: Any) -> None:
@@ -121,9 +123,9 @@ def _key(body: Body) -> ModelKey:
 
 
 def _plain(value: Any) -> Any:
-    """Copies of kopf's views as dicts and lists."""
+    """Copies of kopf's views as dicts and lists; equal words are one object, of which a thousand models have many."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {sys.intern(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value
+    return sys.intern(value) if type(value) is str and len(value) <= _SHARED_CHARACTERS else value
