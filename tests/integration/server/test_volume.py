@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
+from server_harness import Server
+
+
+@pytest.fixture(scope="module")
+def volumes() -> Iterator[Any]:
+    arguments = ("--set", "law=kerr", "--set", "volumes=true", "--warmup-shape", "16,16,16")
+    with Server("builtin://qca", *arguments, name="qca") as server:
+        yield server
 
 
 def infer(server: Any, **parameters: Any) -> Any:
@@ -18,8 +27,8 @@ def infer(server: Any, **parameters: Any) -> Any:
     return requests.post(f"{server.http}/v2/models/qca/infer", json=body, timeout=60)
 
 
-def test_a_volume_of_the_wanted_depth_comes_back_and_never_exceeds_the_density(qca_server: Any) -> None:
-    answer = infer(qca_server, depth=4)
+def test_a_volume_of_the_wanted_depth_comes_back_and_never_exceeds_the_density(volumes: Any) -> None:
+    answer = infer(volumes, depth=4)
     assert answer.status_code == 200, answer.text
     outputs = {one["name"]: np.array(one["data"]).reshape(one["shape"]) for one in answer.json()["outputs"]}
     assert outputs["volume"].shape == (1, 4, 16, 16)
@@ -32,15 +41,15 @@ def test_a_volume_of_the_wanted_depth_comes_back_and_never_exceeds_the_density(q
     [({"depth": 129}, "parameter depth is 129; expected a whole number from 1 to 128"), ({}, "volume")],
 )
 def test_a_volume_that_cannot_be_made_is_refused(
-    qca_server: Any, parameters: dict[str, Any], words: str
+    volumes: Any, parameters: dict[str, Any], words: str
 ) -> None:
-    answer = infer(qca_server, **parameters)
+    answer = infer(volumes, **parameters)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
 
 
-def test_the_metadata_tells_of_the_volume(qca_server: Any) -> None:
-    outputs = requests.get(f"{qca_server.http}/v2/models/qca", timeout=60).json()["outputs"]
+def test_the_metadata_tells_of_the_volume(volumes: Any) -> None:
+    outputs = requests.get(f"{volumes.http}/v2/models/qca", timeout=60).json()["outputs"]
     assert {"name": "volume", "datatype": "FP32", "shape": [-1, -1, -1, -1]} in [
         {key: one[key] for key in ("name", "datatype", "shape")} for one in outputs
     ]

@@ -6,7 +6,7 @@ Built in the front process, which must not import torch: only `setup` and what r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import litserve
 import numpy as np
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from atheria_server.models.qca.laws import Law
 
 
+_VOLUME: Final = TensorSpec(name=sig.OUTPUT_VOLUME, datatype="FP32", shape=(-1, -1, -1, -1), optional=True)
+
+
 class QcaApi(litserve.LitAPI):  # type: ignore[misc]
     """Serves one law; the parameters are those of `settings`."""
 
@@ -62,12 +65,17 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
                 TensorSpec(name=sig.OUTPUT_DENSITY, datatype="FP32", shape=(-1, -1, -1)),
                 TensorSpec(name=sig.OUTPUT_PHASE, datatype="FP32", shape=(-1, -1, -1)),
                 TensorSpec(name=sig.OUTPUT_METRICS, datatype="FP32", shape=(-1, len(sig.METRICS))),
-                TensorSpec(name=sig.OUTPUT_VOLUME, datatype="FP32", shape=(-1, -1, -1, -1), optional=True),
+                *([_VOLUME] if self.settings.volumes else []),
             ),
         )
 
     def validate(self, inputs: Arrays, parameters: Parameters, *, streaming: bool) -> ValidCall:
         """Check one call; seeds and noise become one value a row. Raises InvalidRequestError."""
+        if sig.PARAMETER_DEPTH in parameters and not self.settings.volumes:
+            raise InvalidRequestError(
+                "parameter depth asks for a volume, which this model does not make; start it with the model's parameter "
+                "volumes=true, or leave depth out"
+            )
         request = parse_request(inputs, parameters, self.settings.channels)
         arrays: dict[str, Any] = {
             sig.INPUT_SEED: np.array(request.seeds, np.int64),
@@ -119,7 +127,7 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
         self.torch_device = device
         self.law = load_law(self.settings, self.digest).to(device)
         self.advance = None
-        if self.volumes is None:  # setup may run again for another precision
+        if self.settings.volumes and self.volumes is None:  # setup may run again for another precision
             self.volumes = VolumeDecoder.tuned(device, self.settings.channels)
 
     def compile_with(self, compiler: Compile) -> None:

@@ -56,6 +56,8 @@ class QcaSettings:
     weights: str = ""
     """All but kerr: a safetensors file. Empty = the trained one that ships with the package for nca in its default
     size, and otherwise untrained ones, drawn from a fixed seed."""
+    volumes: bool = False
+    """Offer the output `volume`, to requests with the parameter `depth`."""
     threads: int = 1
     """Threads of torch inside the worker. 1 also makes a batch equal its single rows bit for bit."""
 
@@ -67,7 +69,18 @@ _ONLY_FOR: Final[Mapping[str, tuple[LawName, ...]]] = {
     "hidden": ("nca", "unet", "euler"),
     "depth": ("nca", "euler"),
 }
-_ALLOWED: Final = ("preset", "law", "d", "hidden", "depth", "kappa", "theta0", "weights", "threads")
+_ALLOWED: Final = (
+    "preset",
+    "law",
+    "d",
+    "hidden",
+    "depth",
+    "kappa",
+    "theta0",
+    "weights",
+    "volumes",
+    "threads",
+)
 
 
 def parse_settings(parameters: Mapping[str, Scalar]) -> QcaSettings:
@@ -92,6 +105,7 @@ def parse_settings(parameters: Mapping[str, Scalar]) -> QcaSettings:
         kappa=_real("kappa", parameters.get("kappa", KAPPA_DEFAULT)),
         theta0=_real("theta0", parameters.get("theta0", THETA0_DEFAULT)),
         weights=_path(parameters.get("weights", "")),
+        volumes=_flag("volumes", parameters.get("volumes", False)),
         threads=_integer("threads", parameters.get("threads", 1), 1, THREADS_MAX),
     )
 
@@ -109,6 +123,12 @@ def _preset(parameters: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
             f"preset {name} is of law {preset['law']}, but law is {law!r}; remove one of the two"
         )
     return preset
+
+
+def _flag(name: str, value: Scalar) -> bool:
+    if not isinstance(value, bool):
+        raise QcaSettingsError(f"parameter {name} is {value!r}; expected true or false")
+    return value
 
 
 def _law(value: Scalar) -> LawName:

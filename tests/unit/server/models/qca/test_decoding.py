@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from atheria_server.models.contract import Batch
+from atheria_server.models.contract import Batch, InvalidRequestError
 from atheria_server.models.qca.api import QcaApi
 from atheria_server.models.qca.decoding import CHUNK_SIZES, VOXEL_BYTES, VolumeDecoder, fastest_chunk
 from atheria_server.models.qca.initial import initial_state
@@ -76,7 +76,7 @@ def test_a_tuned_decoder_has_one_of_the_tried_sizes():
 
 
 def test_the_api_gives_a_volume_of_the_wanted_depth_and_none_without(ripple):
-    api = QcaApi({"law": "kerr"})
+    api = QcaApi({"law": "kerr", "volumes": True})
     api.setup("cpu")
     valid = api.validate(SEEDS, {"height": 8, "width": 16, "depth": 4, "steps": 2}, streaming=False)
     batch = Batch(inputs=valid.inputs, parameters=valid.parameters, rows=valid.rows)
@@ -93,6 +93,13 @@ def test_the_api_gives_a_volume_of_the_wanted_depth_and_none_without(ripple):
     assert plain.batch_key != valid.batch_key
     assert "volume" not in api.predict(Batch(inputs=plain.inputs, parameters=plain.parameters, rows=2))
     assert {output.name for output in api.metadata().outputs} == answer.keys()
+
+
+def test_a_model_that_was_not_asked_for_volumes_has_none_and_says_how_to_get_them():
+    api = QcaApi({"law": "kerr"})
+    assert "volume" not in {output.name for output in api.metadata().outputs}
+    with pytest.raises(InvalidRequestError, match="start it with the model's parameter volumes=true"):
+        api.validate(SEEDS, {"depth": 4}, streaming=False)
 
 
 @pytest.mark.parametrize(
