@@ -105,7 +105,17 @@ def test_kubectl_explains_every_part_and_lists_the_columns(cluster: Cluster) -> 
     try:
         wait_condition(cluster, name, "Ready", status="True", reason="ScaledToZero")
         header, row = cluster.kubectl("get", "am", name, "-n", NAMESPACE).splitlines()
-        assert header.split() == ["NAME", "READY", "REASON", "REVISION", "REPLICAS", "URL", "AGE"]
+        assert header.split() == [
+            "NAME",
+            "READY",
+            "REASON",
+            "REVISION",
+            "REPLICAS",
+            "QUEUE",
+            "COST/1K",
+            "URL",
+            "AGE",
+        ]
         assert row.split()[:3] == [name, "True", "ScaledToZero"]
     finally:
         delete(cluster, name)

@@ -70,7 +70,9 @@ def test_the_images_compiler_works_and_a_second_pod_compiles_nothing(cluster: Cl
         pod = cluster.kubectl(
             "get", "pods", "-n", NAMESPACE, "-l", f"atheria.dev/model={name}", "-o", "name"
         ).strip()
-        cluster.kubectl("exec", "-n", NAMESPACE, pod, "-c", "model", "--", "kill", "-TERM", "1")
+        cluster.kubectl(
+            "exec", "-n", NAMESPACE, pod, "-c", "model", "--", "python", "-c", "import os; os.kill(1, 15)"
+        )
         second = wait_for(
             "the report of the second start",
             lambda: (
