@@ -186,8 +186,6 @@ class CompileCache:
 
     def _off(self) -> str:
         """Why there is nothing to share; reads the key."""
-        if not self._config.directory:
-            return "cache.directory is empty: what is compiled ends with this process"
         secret = read_secret(self._config)
         if secret.refusal:
             return secret.refusal
