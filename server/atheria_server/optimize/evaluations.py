@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from atheria_contract.serving import ServingConfig
+from atheria_server.optimize.published import publish
 
 _LOG = logging.getLogger("atheria.optimize")
 MAX_BYTES: Final = 4096
@@ -28,13 +27,7 @@ def keep_evaluation(config: ServingConfig, summary: Mapping[str, Any]) -> None:
     text = json.dumps(summary, separators=(",", ":"))
     if len(text) > MAX_BYTES:
         raise ValueError(f"the summary has {len(text)} bytes; at most {MAX_BYTES} are kept")
-    path = _path(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o644)
-        file.write(text)
-    Path(temporary).replace(path)
+    publish(_path(config), text.encode())
 
 
 def kept_evaluation(config: ServingConfig) -> dict[str, Any] | None:

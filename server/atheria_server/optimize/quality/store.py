@@ -10,8 +10,6 @@ import hashlib
 import hmac
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +21,7 @@ from atheria_server.core import tensors
 from atheria_server.core.quality import QualityError
 from atheria_server.core.quality_gate import Verdict
 from atheria_server.models.contract import Arrays
+from atheria_server.optimize.published import publish
 
 _log = logging.getLogger("atheria.quality")
 T = TypeVar("T")
@@ -85,7 +84,7 @@ class VerdictStore:
             return None
 
     def _publish(self, path: Path, data: bytes) -> None:
-        _publish(path, data if self._secret is None else self._signature(self._secret, data) + data)
+        publish(path, data if self._secret is None else self._signature(self._secret, data) + data)
 
     def _checked(self, data: bytes) -> bytes:
         if self._secret is None:
@@ -141,24 +140,3 @@ def _check_belongs(document: Any, digest: str) -> None:
     found = (document.get("format"), document.get("digest")) if isinstance(document, dict) else document
     if found != (FORMAT, digest):
         raise QualityError(f"it is about {found!r:.200}, expected {(FORMAT, digest)!r}")
-
-
-def _publish(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            # Other pods may run as other users.
-            os.fchmod(file.fileno(), 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
