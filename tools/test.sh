@@ -21,7 +21,7 @@ stage "integration tests of the model server: real processes, foreign clients, f
 $bin/python -m pytest tests/integration/server -q -n 2 --dist loadfile
 
 stage "integration tests: real API server, real Envoy"
-$bin/python -m pytest tests/integration --ignore tests/integration/server -q
+$bin/python -m pytest tests/integration --ignore tests/integration/server -q -n 2 --dist loadfile
 
 stage "end-to-end tests: the local cluster, the chart, our images"
 $bin/python -m pytest tests/e2e -q

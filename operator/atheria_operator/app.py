@@ -16,6 +16,7 @@ from atheria_operator.adapters.demand_sink import serve_demand
 from atheria_operator.adapters.kube import KubeClusterWriter, KubeLease, connect
 from atheria_operator.adapters.pod_reports import HttpPodReports
 from atheria_operator.adapters.telemetry import PrometheusTelemetry, serve_metrics
+from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.handlers.children import known_objects, register_children
 from atheria_operator.handlers.dependencies import Dependencies
@@ -26,6 +27,7 @@ from atheria_operator.runtime.heartbeat import Heartbeat
 from atheria_operator.runtime.leadership import Leadership
 from atheria_operator.runtime.presence import Presence
 from atheria_operator.runtime.release import Release
+from atheria_operator.runtime.sight import Blind, Sight
 from atheria_operator.runtime.wakeups import Wakeups
 from atheria_operator.settings import Settings
 
@@ -93,11 +95,16 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             lambda key: given.wake(key),  # noqa: PLW0108 - it is made below
             every_seconds=settings.resync_seconds,
         )
-        release = Release(cluster)
+        sight = Sight()
+        release = Release(
+            cluster, sight, lambda one: given.wake(ModelKey(namespace=one.namespace, name=one.name))
+        )
         given = Dependencies(
             indexes=indexes,
             gone=lambda: presence.gone,
+            leaving=lambda: release.leaving,
             cluster=cluster,
+            models=cluster,
             pod_events=cluster,
             demand=board,
             pod_reports=pod_reports,
@@ -106,6 +113,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             defaults=ServerDefaults(image=settings.server_image, pull_policy=settings.pull_policy),
             resync_seconds=settings.resync_seconds,
             heartbeat=heartbeat,
+            sight=sight,
             reconcile_wakeups=reconcile_wakeups,
             scaling_wakeups=scaling_wakeups,
         )
@@ -159,19 +167,42 @@ async def _operate(
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
-    """Watch, reconcile and scale until the end."""
+    """Watch, reconcile and scale until the end; kopf is started anew where it does not see the models."""
+    while not stop.is_set():
+        # Each end of kopf takes its own handler of the signal away.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        given.sight.start()
+        try:
+            await _run_kopf(settings, given, presence, release, stop, ready)
+        except Blind as blind:
+            _LOG.warning("%s: its watches are started anew", blind)
+        else:
+            return
+
+
+async def _run_kopf(
+    settings: Settings,
+    given: Dependencies,
+    presence: Presence,
+    release: Release,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+) -> None:
+    """Once, until `stop` or the end of a check, whose exception is raised."""
     registry = kopf.OperatorRegistry()
     register_login(registry, settings)
     register_children(registry, given)
     register_models(registry, given)
+    halt = asyncio.Event()
     checks = [
+        asyncio.create_task(stop.wait(), name="stop"),
         asyncio.create_task(presence.run(), name="presence"),
         asyncio.create_task(release.run(), name="release"),
         asyncio.create_task(_end_when_kopf_is_broken(), name="guard"),
     ]
     for check in checks:
         # Kopf ends by the same flag: a check that fails is not left unseen.
-        check.add_done_callback(lambda _: stop.set())
+        check.add_done_callback(lambda _: halt.set())
     try:
         await kopf.operator(
             registry=registry,
@@ -179,7 +210,7 @@ async def _operate(
             standalone=True,
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
-            stop_flag=stop,
+            stop_flag=halt,
             ready_flag=ready,
         )
     finally:

@@ -129,9 +129,26 @@ class KubeClusterWriter:
             content_type="application/merge-patch+json",
         )
 
-    async def _list(self, root: str, plural: str, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    async def delete_workloads(self, namespace: str, name: str, uid: str) -> int:
+        """Delete the Deployments that the model `uid` owns, in the background; how many there were."""
+        query = {"labelSelector": f"{names.LABEL_MODEL}={name}"}
+        found = [
+            one
+            for one in await self._list("/apis/apps/v1", _PLURALS["Deployment"], query, [namespace])
+            if any(owner.get("uid") == uid for owner in one.get("ownerReferences") or ())
+        ]
+        for one in found:
+            ref = ObjectRef(
+                api_version="apps/v1", kind="Deployment", namespace=namespace, name=str(one["name"])
+            )
+            await self.delete(ref, str(one["uid"]))
+        return len(found)
+
+    async def _list(
+        self, root: str, plural: str, query: Mapping[str, str], namespaces: Sequence[str] = ()
+    ) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
-        for scope in [f"/namespaces/{name}" for name in self._namespaces] or [""]:
+        for scope in [f"/namespaces/{name}" for name in namespaces or self._namespaces] or [""]:
             following = ""
             while True:
                 page = await self.call(

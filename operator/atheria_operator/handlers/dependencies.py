@@ -21,7 +21,9 @@ from atheria_operator.runtime.ports import (
     PodReports,
     Telemetry,
 )
+from atheria_operator.runtime.release import Models
 from atheria_operator.runtime.scaler import RING
+from atheria_operator.runtime.sight import Sight
 from atheria_operator.runtime.wakeups import Wakeups
 
 Decisions = deque[Mapping[str, Any]]
@@ -32,6 +34,7 @@ class Dependencies:
     """Ports and settings that the loops need, and the wake flags that connect them with the events."""
 
     cluster: ClusterWriter
+    models: Models
     demand: DemandSource
     pod_reports: PodReports
     pod_events: PodEvents
@@ -40,6 +43,7 @@ class Dependencies:
     defaults: ServerDefaults
     resync_seconds: float
     heartbeat: Heartbeat
+    sight: Sight
     reconcile_wakeups: Wakeups
     scaling_wakeups: Wakeups
     decisions: dict[ModelKey, Decisions] = field(default_factory=dict)
@@ -57,6 +61,8 @@ class Dependencies:
 
     gone: Callable[[], frozenset[str]] = frozenset
     """Uids of objects that the indexes still have and that no longer exist."""
+    leaving: Callable[[], frozenset[str]] = frozenset
+    """Uids of models that are being deleted, also where kopf was not told."""
     indexes: dict[str, Any] = field(default_factory=dict)
     """Kopf's own, from its start on."""
 

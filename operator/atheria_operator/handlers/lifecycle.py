@@ -30,6 +30,8 @@ def build_kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 300
     chosen.watching.chunk_size = 500
     chosen.queueing.worker_limit = 100
+    # The loops end by themselves after the request that they are at; cancelled in it, they would leave the rest undone.
+    chosen.background.instant_exit_timeout = 2.0
     # Filters of handlers are applied here, these at the server: else every pod of the cluster would be streamed.
     for selector in (*CHILDREN.values(), PODS):
         chosen.watching.label_selectors[selector] = names.LABEL_MODEL

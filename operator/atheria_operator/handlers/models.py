@@ -17,8 +17,15 @@ from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.backoff import backoff_seconds
 from atheria_operator.handlers.children import observe, profiles
 from atheria_operator.handlers.dependencies import Dependencies
-from atheria_operator.runtime.ports import INTERNAL, Raced, reason_of
-from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
+from atheria_operator.runtime.ports import INTERNAL, ClusterError, Raced, reason_of
+from atheria_operator.runtime.reconciler import (
+    ModelMissing,
+    ReconcilePorts,
+    Reconciler,
+    View,
+    model_ref,
+)
+from atheria_operator.runtime.release import delete_workloads
 from atheria_operator.runtime.report_reader import ReportReader
 from atheria_operator.runtime.scaler import Scaler, ScalingPorts
 from atheria_operator.runtime.start_watcher import StartWatcher
@@ -26,6 +33,7 @@ from atheria_operator.runtime.start_watcher import StartWatcher
 _LOG = logging.getLogger(__name__)
 MODELS: Final = (names.GROUP, names.VERSION, names.MODEL_PLURAL)
 _CANCEL_SECONDS: Final = 5.0
+_MISSING_SECONDS: Final = 5.0
 
 
 class KopfEvents:
@@ -41,7 +49,10 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
     """Add the handlers of AtheriaModel."""
 
     @kopf.on.event(*MODELS, id="model-event", registry=registry)
-    async def model_event(namespace: str | None, name: str, **_: Any) -> None:
+    async def model_event(
+        namespace: str | None, name: str, uid: str | None, event: kopf.RawEvent, **_: Any
+    ) -> None:
+        given.sight.told(str(uid), is_deleted=event["type"] == "DELETED")
         given.wake(_key(namespace, name))
 
     @kopf.daemon(*MODELS, id="reconcile", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
@@ -70,8 +81,13 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
         def look() -> View:
             return View(body=body, observed=observe(key, indexes, given.gone()), profiles=profiles(indexes))
 
+        end = _End(stopped, body, given)
         with given.reconcile_wakeups.listening(key) as woken:
-            await _run_reconciler(key, loop, look, woken, stopped, given)
+            await _run_reconciler(key, body, loop, look, woken, end, given)
+        try:
+            await delete_workloads(given.models, body["metadata"])
+        except ClusterError as error:
+            _LOG.warning("model=%s: its Deployments are left to the garbage collector: %s", key, error)
         given.forget(key)
 
     @kopf.daemon(*MODELS, id="autoscale", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
@@ -89,9 +105,10 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
         status = body.get("status") or {}
         loop = Scaler(key, ports, given.decisions_of(key, status), given.meter_of(key, status))
         with given.scaling_wakeups.listening(key) as woken:
+            end = _End(stopped, body, given)
             failures = 0
             wait_seconds = 0.0
-            while not await _stopped_or_woken(stopped, woken, wait_seconds):
+            while not await _ended_or_woken(end, woken, wait_seconds):
                 woken.clear()
                 try:
                     with given.heartbeat.round("autoscale", key):
@@ -112,7 +129,7 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
 
     @kopf.daemon(*MODELS, id="read-reports", cancellation_timeout=_CANCEL_SECONDS, registry=registry)
     async def read_reports(
-        namespace: str | None, name: str, stopped: kopf.DaemonStopped, **indexes: Any
+        namespace: str | None, name: str, body: kopf.Body, stopped: kopf.DaemonStopped, **indexes: Any
     ) -> None:
         key = _key(namespace, name)
         reader = ReportReader(key, given.pod_reports, given.clock, given.reports_of(key))
@@ -121,8 +138,9 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
         )
         # The flag of the reconcile loop: both have the model's pods to look at.
         with given.reconcile_wakeups.listening(key) as woken:
+            end = _End(stopped, body, given)
             wait_seconds = 0.0
-            while not await _stopped_or_woken(stopped, woken, wait_seconds):
+            while not await _ended_or_woken(end, woken, wait_seconds):
                 woken.clear()
                 observed = observe(key, indexes, given.gone())
                 with given.heartbeat.round("read-reports", key):
@@ -139,25 +157,53 @@ def _key(namespace: str | None, name: str) -> ModelKey:
     return ModelKey(namespace=str(namespace), name=name)
 
 
+class _End:
+    """When the loops of a model end: kopf says so, or the model is being deleted and kopf was not told."""
+
+    def __init__(self, stopped: kopf.DaemonStopped, body: kopf.Body, given: Dependencies) -> None:
+        """`body` is live."""
+        self._stopped = stopped
+        self._uid = str(body["metadata"]["uid"])
+        self._given = given
+
+    def __bool__(self) -> bool:
+        """Whether it has come."""
+        return bool(self._stopped) or self._uid in self._given.leaving()
+
+    async def said_by_kopf(self) -> None:
+        """Until kopf says so; the other reason comes with a wake."""
+        await self._stopped.wait()
+
+
 async def _run_reconciler(
     key: ModelKey,
+    body: kopf.Body,
     loop: Reconciler,
     look: Any,
     woken: asyncio.Event,
-    stopped: kopf.DaemonStopped,
+    end: _End,
     given: Dependencies,
 ) -> None:
     failures = 0
     wait_seconds = 0.0
-    while not await _stopped_or_woken(stopped, woken, wait_seconds):
+    is_missing = False
+    while not await _ended_or_woken(end, woken, wait_seconds):
         # Cleared before anything is read: what changes from here on sets it again.
         woken.clear()
+        if is_missing:
+            is_missing = await _is_missing(key, body, given)
+            if is_missing:
+                continue
         began = given.clock.monotonic_seconds()
         reason = ""
         try:
             with given.heartbeat.round("reconcile", key):
                 after_seconds = await loop.round(look)
             failures, wait_seconds = 0, given.resync_seconds if after_seconds is None else after_seconds
+        except ModelMissing as missing:
+            # The definition may be gone, or the API server not know it yet; making anything now would make it again and again.
+            is_missing, wait_seconds = True, _MISSING_SECONDS
+            _LOG.warning("model=%s is not known to the API server, nothing is made for it: %s", key, missing)
         except Exception as error:  # noqa: BLE001 - one model's failure is logged and retried, others go on
             failures += 1
             wait_seconds = backoff_seconds(failures, given.clock.jitter())
@@ -166,21 +212,25 @@ async def _run_reconciler(
         given.telemetry.reconciled(given.clock.monotonic_seconds() - began, reason)
 
 
-async def _stopped_or_woken(stopped: kopf.DaemonStopped, woken: asyncio.Event, wait_seconds: float) -> bool:
+async def _is_missing(key: ModelKey, body: kopf.Body, given: Dependencies) -> bool:
+    try:
+        live = await given.cluster.read(model_ref(key))
+    except ClusterError:
+        return True
+    return live is None or live["metadata"]["uid"] != body["metadata"]["uid"]
+
+
+async def _ended_or_woken(end: _End, woken: asyncio.Event, wait_seconds: float) -> bool:
     """Wait for the end of the daemon, a wake or the time; True for the end."""
-    if stopped or (wait_seconds == 0.0 and woken.is_set()):
-        return bool(stopped)
-    waits = [asyncio.create_task(woken.wait()), asyncio.create_task(_until(stopped))]
+    if end or (wait_seconds == 0.0 and woken.is_set()):
+        return bool(end)
+    waits = [asyncio.create_task(woken.wait()), asyncio.create_task(end.said_by_kopf())]
     try:
         await asyncio.wait(waits, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
-    return bool(stopped)
-
-
-async def _until(stopped: kopf.DaemonStopped) -> None:
-    await stopped.wait()
+    return bool(end)
 
 
 def _log_failure(what: str, key: ModelKey, error: Exception, wait_seconds: float) -> None:

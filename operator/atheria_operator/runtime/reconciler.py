@@ -26,6 +26,7 @@ from atheria_operator.domain.status.transitions import new_phases, transitions
 from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import (
     CONFLICT,
+    NOT_FOUND,
     Clock,
     ClusterError,
     ClusterWriter,
@@ -48,6 +49,10 @@ REFUSED: Final = "Refused"
 
 class NotYet(Exception):  # noqa: N818 - not an error: the cluster needs a moment
     """Something of the same name is still being deleted."""
+
+
+class ModelMissing(Exception):  # noqa: N818 - not an error: whoever deleted it meant it
+    """The API server does not know the model, so nothing may be made for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +108,7 @@ class Reconciler:
         self._stored: tuple[int, Mapping[str, Any]] = (0, {})
 
     async def round(self, look: Callable[[], View]) -> float | None:
-        """One round; returns seconds after which to look again, None for the usual resync. Raises ClusterError."""
+        """One round; returns seconds after which to look again, None for the usual resync. Raises ClusterError, ModelMissing."""
         view = look()
         before = self._newest_status(view.body)
         self._hardware, self._note = before.get("hardware") or {}, ""
@@ -270,13 +275,13 @@ class Reconciler:
         )
         if not needs_write(before, status):
             return
-        ref = ObjectRef(
-            api_version=names.API_VERSION,
-            kind=names.MODEL_KIND,
-            namespace=self._key.namespace,
-            name=self._key.name,
-        )
-        stored = await self._ports.cluster.apply_status(ref, status)
+        ref = model_ref(self._key)
+        try:
+            stored = await self._ports.cluster.apply_status(ref, status)
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                raise ModelMissing(str(error)) from error
+            raise
         self._stored = (int(stored["metadata"]["resourceVersion"]), status)
         for phase, seconds in new_phases(before, status):
             self._ports.telemetry.started(phase, seconds)
@@ -286,6 +291,13 @@ class Reconciler:
         ):
             _LOG.info("model=%s condition=%s reason=%s message=%r", self._key, kind, reason, message)
             self._ports.events.publish(view.body, is_warning=is_warning, reason=reason, message=message)
+
+
+def model_ref(key: ModelKey) -> ObjectRef:
+    """The model itself."""
+    return ObjectRef(
+        api_version=names.API_VERSION, kind=names.MODEL_KIND, namespace=key.namespace, name=key.name
+    )
 
 
 def _active(status: Mapping[str, Any]) -> str:

@@ -163,6 +163,10 @@ async def test_a_swap_holds_calls_without_waking_the_revision_that_makes_room(
     shared.kube.put(Watched.MODELS, body)
     await answers(shared, 1)
     set_pod(shared, OLD, None)
+    # Envoy has it too: a call sent earlier would rightly be answered by the old pod, which is still alive.
+    await eventually(
+        "the pod withdrawn", lambda: not shared.active.world.ready_of(QCA) and shared.active.is_settled
+    )
     call = asyncio.create_task(answers(shared, 1))
     await eventually("a held call", lambda: shared.held() == 1)
     assert shared.kube.patches == []
