@@ -31,6 +31,7 @@ from atheria_server.engine.warm_up import WarmUp
 from atheria_server.metrics import ServerMetrics
 from atheria_server.models.registry import load_served
 from atheria_server.models.served import Served, limit_batches
+from atheria_server.sources.progress import listening
 from atheria_server.traced_metrics import TracedMetrics
 from atheria_server.tracing import start_tracing
 from atheria_server.transport.authorize import Authorization, GrpcAuthorization, HttpAuthorization
@@ -43,6 +44,7 @@ from atheria_server.transport.rest import RestRoutes
 from atheria_server.transport.security import read_security
 from atheria_server.transport.trace_headers import GrpcTrace, HttpTrace
 from atheria_server.transport.trace_spans import GrpcSpans, HttpSpans
+from atheria_server.transport.waiting_room import WaitingRoom
 
 _LOG = logging.getLogger("atheria.server")
 QUEUE_MESSAGES: Final = 4
@@ -56,19 +58,31 @@ STOP_GRACE_SECONDS: Final = 2.0
 
 def serve(config: ServingConfig, workers: Sequence[WorkerProcess], began: float) -> None:
     """Serve until a signal. `began` = time.monotonic() at the start of the process. Raises StartError."""
+
+    def listen() -> socket.socket:
+        return _listen("HTTP", config.host, config.http_port)
+
     try:
-        served = load_served(
-            config.source, config.parameters, config.digest, cache_directory=config.cache.directory
-        )
+        with WaitingRoom(listen) as room, listening(room.told):
+            served = load_served(
+                config.source, config.parameters, config.digest, cache_directory=config.cache.directory
+            )
         for line in limit_batches(served, config.max_batch_size):
             _LOG.warning("%s", line)
+    except StartError:
+        raise
     except Exception as error:
         raise StartError(start_failure(error)) from error
-    uvloop.run(_run(config, served, workers, began))
+    uvloop.run(_run(config, served, workers, began, room.socket or listen()))
 
 
-async def _run(config: ServingConfig, served: Served, workers: Sequence[WorkerProcess], began: float) -> None:
-    sock = _listen("HTTP", config.host, config.http_port)
+async def _run(
+    config: ServingConfig,
+    served: Served,
+    workers: Sequence[WorkerProcess],
+    began: float,
+    sock: socket.socket,
+) -> None:
     # A grpc.aio server that cannot bind leaves noise behind; ask before there is one.
     _listen("gRPC", config.host, config.grpc_port).close()
     # Built inside the loop: grpc.aio binds its objects to the running one.

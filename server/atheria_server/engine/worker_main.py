@@ -10,6 +10,7 @@ import atexit
 import gc
 import logging
 import os
+import select
 import socket
 import sys
 import time
@@ -42,11 +43,19 @@ def main(fd: int) -> int:
     config = parse_serving_config(message.body["config"])
     device = message.body["device"]
     try:
+        from atheria_server.engine.download_phase import download_phase
         from atheria_server.engine.setup import build, set_up
+        from atheria_server.sources.progress import Transfer, listening
+
+        def tell_download(transfer: Transfer) -> None:
+            # A front that does not read yet must not hold up the download.
+            if select.select([], [sock], [], 0)[1]:
+                say(memory.PHASE, download_phase(transfer).body())
 
         served = build(config)
         imported = time.monotonic()
-        ready = set_up(served, config, device, lambda phase: say(memory.PHASE, phase.body()))
+        with listening(tell_download):
+            ready = set_up(served, config, device, lambda phase: say(memory.PHASE, phase.body()))
     except Exception as error:  # noqa: BLE001 - model code may raise anything; the front ends with its text
         if not isinstance(error, (ValueError, OSError)):
             _LOG.error("event=model_load_failed", exc_info=error)

@@ -136,8 +136,10 @@ class _Download:
                 ):
                     raise _too_large(self._shown, self._limits)
                 self._check_time()
-                if time.monotonic() - self._began >= self._next_report:
-                    self._next_report += self._limits.report_seconds
+                seconds = time.monotonic() - self._began
+                if seconds >= self._next_report:
+                    # Not added up: after a stall there would be one report for each chunk.
+                    self._next_report = seconds + self._limits.report_seconds
                     self._report("downloading")
             written = out.tell()
             out.flush()
@@ -183,6 +185,15 @@ def bytes_below(folder: Path) -> int:
     return sum(
         _size(path) for part in (_PARTS, FILES) for path in (folder / part).rglob("*") if path.is_file()
     )
+
+
+def total_below(folder: Path) -> int | None:
+    """Bytes of all files of a download once it is whole, as it was listed; None = not known. As `bytes_below`."""
+    try:
+        sizes = [size for size, _ in json.loads((folder / _MANIFEST).read_text(encoding="utf-8")).values()]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return None if None in sizes else sum(sizes)
 
 
 def _forget_other_versions(folder: Path, listing: Listing) -> None:

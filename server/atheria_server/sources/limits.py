@@ -27,7 +27,7 @@ class DownloadLimits:
     """Of one download."""
     wait_seconds: float = 6 * 3600.0
     """For another process that downloads the same."""
-    report_seconds: float = 5.0
+    report_seconds: float = 1.0
     """Between two reports of progress."""
 
 

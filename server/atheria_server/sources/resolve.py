@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from atheria_server.sources.digest import check_digest, check_digest_form
-from atheria_server.sources.download import FILES, bytes_below, fetch, with_retries
+from atheria_server.sources.download import FILES, bytes_below, fetch, total_below, with_retries
 from atheria_server.sources.errors import NotReachableError, UnusableSourceError
 from atheria_server.sources.http_remote import HttpRemote
 from atheria_server.sources.hub_remote import HubRemote
 from atheria_server.sources.limits import DownloadLimits, limits_from
 from atheria_server.sources.object_remote import open_store
-from atheria_server.sources.progress import Progress, Transfer, log_progress
+from atheria_server.sources.progress import LoggedProgress, Progress, Transfer
 from atheria_server.sources.remote import Listing, Remote, RemoteChangedError
 from atheria_server.sources.single_flight import alone
 from atheria_server.sources.source_url import SourceUrl, parse_source
@@ -51,7 +51,7 @@ def resolve(
     *,
     digest: str = "",
     cache_directory: Path | None = None,
-    progress: Progress = log_progress,
+    progress: Progress | None = None,
     limits: DownloadLimits | None = None,
     checks_kept: bool = True,
 ) -> ResolvedSource:
@@ -59,7 +59,8 @@ def resolve(
 
     Without `cache_directory` downloads go to a folder of this user below the temporary one. Without a digest a source
     that is downloaded is asked for its version each time, and downloaded again when that has changed. `checks_kept` =
-    False leaves it to the caller to check files that were here before.
+    False leaves it to the caller to check files that were here before. `progress` is told how far a download is, at most once
+    a second; None = the log, and who listens in this process (`progress.listening`).
     Raises UnusableSourceError; OSError where the cache cannot be written.
     """
     began = time.monotonic()
@@ -77,7 +78,7 @@ def resolve(
         raise UnusableSourceError(
             f"{root} cannot be made for downloads: {error.strerror}; set the cache directory"
         ) from error
-    path, transferred = _Cache(root, url, digest, limits, progress).path()
+    path, transferred = _Cache(root, url, digest, limits, progress or LoggedProgress()).path()
     if not transferred and checks_kept:
         check_digest(path, digest)
     return ResolvedSource(path=path, downloaded_bytes=transferred, seconds=time.monotonic() - began)
@@ -173,7 +174,7 @@ class _Cache:
                 source=self._url.shown,
                 state="waiting",
                 done_bytes=bytes_below(self._partial),
-                total_bytes=None,
+                total_bytes=total_below(self._partial),
                 seconds=seconds,
             )
         )

@@ -118,6 +118,7 @@ def test_a_waiting_download_reports_what_has_come_so_far(
     first.join(30)
     assert waiting[0].state == "waiting"
     assert waiting[0].done_bytes <= 1 << 19
+    assert waiting[0].total_bytes == 1 << 20
 
 
 def test_the_lock_of_a_dead_process_is_free(holder: subprocess.Popen[str], tmp_path: Path) -> None:
