@@ -13,7 +13,9 @@ from pathlib import Path
 
 from atheria_contract import names
 from atheria_gateway.settings import Settings, settings_from
-from atheria_gateway.xds.bootstrap import BootstrapOptions, build_bootstrap
+from atheria_gateway.xds.bootstrap import build_bootstrap
+from atheria_gateway.xds.bootstrap_options import BootstrapOptions
+from atheria_gateway.xds.tls import secrets as tls_secrets
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     bootstrap.add_argument("--listen-address", default="0.0.0.0", help="address of both ports")
     bootstrap.add_argument("--grpc-port", default=names.PORT_GRPC, type=int)
     bootstrap.add_argument("--http-port", default=names.PORT_HTTP, type=int)
+    bootstrap.add_argument(
+        "--health-port", default=names.PORT_GATEWAY_HEALTH, type=int, help="plain /healthz, only with TLS"
+    )
     chosen = parser.parse_args(arguments if arguments is not None else sys.argv[1:])
     try:
         settings = settings_from(os.environ)
@@ -43,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             settings,
             listen_address=chosen.listen_address,
             ports=(chosen.grpc_port, chosen.http_port),
+            health_port=chosen.health_port,
         )
         return 0
     kubeconfig = getattr(chosen, "kubeconfig", os.environ.get("KUBECONFIG"))
@@ -55,7 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write_bootstrap(
-    out: Path, settings: Settings, *, listen_address: str = "0.0.0.0", ports: tuple[int, int] | None = None
+    out: Path,
+    settings: Settings,
+    *,
+    listen_address: str = "0.0.0.0",
+    ports: tuple[int, int] | None = None,
+    health_port: int = names.PORT_GATEWAY_HEALTH,
 ) -> Path:
     """Write `out`/bootstrap.yaml and, once, the secret beside the sockets; returns the file. `ports` are (grpc, http)."""
     token_file = Path(settings.token_file)
@@ -71,8 +82,17 @@ def write_bootstrap(
         listen_address=listen_address,
         grpc_port=grpc_port,
         http_port=http_port,
+        health_port=health_port,
+        directory=str(out),
+        tls=settings.tls,
+        api_keys_file=settings.api_keys_file,
+        forwards_key=settings.forwards_keys,
+        access_log=settings.access_log,
+        memory_bytes=settings.envoy_memory_bytes,
     )
     out.mkdir(parents=True, exist_ok=True)
+    for name, content in (tls_secrets(settings.tls) if settings.tls else {}).items():
+        (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     file = out / "bootstrap.yaml"
     file.write_text(json.dumps(build_bootstrap(options), indent=2) + "\n", encoding="utf-8")
     _LOG.info("wrote %s", file)
@@ -84,7 +104,9 @@ async def _run(settings: Settings, kubeconfig: str | None) -> None:
     from atheria_gateway.adapters.kube import Kube, connect
     from atheria_gateway.app import run
 
-    kube = Kube(await connect(kubeconfig), pod_namespace=settings.pod_namespace)
+    kube = Kube(
+        await connect(kubeconfig), pod_namespace=settings.pod_namespace, namespaces=settings.namespaces
+    )
     try:
         await run(settings, kube)
     finally:

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import grpc
+from envoy.service.accesslog.v3 import als_pb2_grpc
 from envoy.service.auth.v3 import external_auth_pb2_grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,6 +19,7 @@ from atheria_gateway.adapters.metrics_http import serve_metrics
 from atheria_gateway.adapters.probe import TcpProbe
 from atheria_gateway.runtime.activator import Activator
 from atheria_gateway.runtime.ads_service import AdsService
+from atheria_gateway.runtime.call_log_service import CallLogService
 from atheria_gateway.runtime.check_service import CheckService
 from atheria_gateway.runtime.measures import Measures
 from atheria_gateway.runtime.ports import KubePort
@@ -35,7 +37,12 @@ async def run(settings: Settings, kube: KubePort) -> None:
     measures = Measures()
     activator = Activator(
         settings=settings,
-        options=EnvoyOptions(hold_socket=settings.hold_socket, not_started_token=token),
+        options=EnvoyOptions(
+            hold_socket=settings.hold_socket,
+            not_started_token=token,
+            cors_origins=settings.cors_origins,
+            has_api_keys=bool(settings.api_keys_file),
+        ),
         kube=kube,
         envoy=envoy,
         probe=TcpProbe(),
@@ -73,15 +80,19 @@ def _token(file: Path) -> str:
 
 
 async def serve(activator: Activator, socket: str) -> grpc.aio.Server:
-    """Start ADS, ext_authz and gRPC health on a unix socket; a socket left by a killed predecessor is replaced."""
+    """Start ADS, ext_authz, the access log service and gRPC health on a unix socket; a socket left by a killed predecessor is replaced."""
     server = grpc.aio.server(
         options=[
             ("grpc.max_concurrent_streams", 1_000_000),
+            # By default gRPC cancels calls at random once 1000 wait to be taken; Envoy would ask for them again, later.
+            ("grpc.server.max_pending_requests", 1_000_000),
+            ("grpc.server.max_pending_requests_hard_limit", 1_000_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 1000),
         ]
     )
     ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(AdsService(activator), server)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(CheckService(activator), server)
+    als_pb2_grpc.add_AccessLogServiceServicer_to_server(CallLogService(activator), server)
     checks = health.aio.HealthServicer()
     await checks.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)

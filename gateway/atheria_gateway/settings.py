@@ -7,13 +7,28 @@ from dataclasses import dataclass
 from typing import Final
 
 from atheria_contract import names
+from atheria_gateway.xds.access_log import AccessLog
+from atheria_gateway.xds.tls import TlsFiles
 
+ENV_NAMESPACES: Final = "ATHERIA_NAMESPACES"
 ENV_RUN_DIRECTORY: Final = "ATHERIA_RUN_DIRECTORY"
 ENV_HOLD_SECONDS: Final = "ATHERIA_HOLD_SECONDS"
 ENV_HOLD_LIMIT: Final = "ATHERIA_HOLD_LIMIT"
+ENV_HOLD_BYTES: Final = "ATHERIA_HOLD_BYTES"
+ENV_HOLD_CALLER_SHARE: Final = "ATHERIA_HOLD_CALLER_SHARE"
+ENV_ENVOY_MEMORY_BYTES: Final = "ATHERIA_ENVOY_MEMORY_BYTES"
+ENV_TLS_CERT_FILE: Final = "ATHERIA_TLS_CERT_FILE"
+ENV_TLS_KEY_FILE: Final = "ATHERIA_TLS_KEY_FILE"
+ENV_TLS_CLIENT_CA_FILE: Final = "ATHERIA_TLS_CLIENT_CA_FILE"
+ENV_API_KEYS_FILE: Final = "ATHERIA_API_KEYS_FILE"
+ENV_FORWARD_KEYS: Final = "ATHERIA_FORWARD_KEYS"
+ENV_CORS_ORIGINS: Final = "ATHERIA_CORS_ORIGINS"
+ENV_ACCESS_LOG: Final = "ATHERIA_ACCESS_LOG"
 ENV_DRAIN_SECONDS: Final = "ATHERIA_DRAIN_SECONDS"
 ENV_METRICS_PORT: Final = "ATHERIA_METRICS_PORT"
 ENV_LOG_LEVEL: Final = "ATHERIA_LOG_LEVEL"
+DEFAULT_HOLD_BYTES: Final = 512 * 1024 * 1024
+"""Half of the chart's memory limit for Envoy."""
 TOKEN_FILE: Final = "not-started.token"  # noqa: S105 - a file name
 
 
@@ -25,12 +40,29 @@ class Settings:
     """Folder shared with Envoy: activator.sock, hold.sock, admin.sock and the token file."""
     pod_name: str = "gateway"
     pod_namespace: str = "atheria-system"
+    namespaces: tuple[str, ...] = ()
+    """Namespaces whose models are served; empty = all of the cluster."""
     demand_target: str = ""
     """host:port of the operator's demand sink; empty sends no reports."""
     hold_s: float = 300.0
     """Longest time that a call is held."""
-    hold_limit: int = 1024
-    """Calls held at once over all models; a large one takes 0.9 MiB in Envoy, so this decides over its memory limit."""
+    hold_limit: int = 10_000
+    """Calls held at once over all models."""
+    hold_bytes: int = DEFAULT_HOLD_BYTES
+    """What held calls may take in Envoy; a large one takes up to 0.9 MiB."""
+    hold_caller_share: float = 0.5
+    """Part of a model's and of the gateway's places that one caller may have; 1 = all."""
+    envoy_memory_bytes: int = 0
+    """Memory limit of Envoy's container, near which it refuses and resets calls rather than being killed; 0 = unknown."""
+    tls: TlsFiles | None = None
+    """Certificates of both ports; None = plain text."""
+    api_keys_file: str = ""
+    """Digests of the callers' keys, one `sha256:<hex>` a line; empty = no key is asked for."""
+    forwards_keys: bool = False
+    """Pods see the callers' keys: for model servers that ask for them again."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call from browsers."""
+    access_log: AccessLog = AccessLog.PROBLEMS
     drain_s: float = 30.0
     """Longest time that held calls are still served after SIGTERM."""
     wake_retry_s: float = 2.0
@@ -65,8 +97,21 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         run_directory=environment.get(ENV_RUN_DIRECTORY) or defaults.run_directory,
         pod_name=environment.get(names.ENV_POD_NAME) or defaults.pod_name,
         pod_namespace=environment.get(names.ENV_POD_NAMESPACE) or defaults.pod_namespace,
+        namespaces=tuple(
+            sorted({part.strip() for part in environment.get(ENV_NAMESPACES, "").split(",")} - {""})
+        ),
         demand_target=environment.get(names.ENV_DEMAND_TARGET) or "",
         hold_s=_number(environment, ENV_HOLD_SECONDS, defaults.hold_s, 1, 3500),
+        hold_bytes=int(_number(environment, ENV_HOLD_BYTES, _half(environment), 1024 * 1024, 2**50)),
+        hold_caller_share=_number(environment, ENV_HOLD_CALLER_SHARE, defaults.hold_caller_share, 0.01, 1),
+        envoy_memory_bytes=int(_number(environment, ENV_ENVOY_MEMORY_BYTES, 0, 64 * 1024 * 1024, 2**50)),
+        tls=_tls(environment),
+        api_keys_file=environment.get(ENV_API_KEYS_FILE) or "",
+        forwards_keys=_choice(environment, ENV_FORWARD_KEYS, "off", ("on", "off")) == "on",
+        cors_origins=_origins(environment),
+        access_log=AccessLog(
+            _choice(environment, ENV_ACCESS_LOG, defaults.access_log, tuple(one.value for one in AccessLog))
+        ),
         hold_limit=int(_number(environment, ENV_HOLD_LIMIT, defaults.hold_limit, 1, 1_000_000)),
         drain_s=_number(environment, ENV_DRAIN_SECONDS, defaults.drain_s, 0, 3600),
         metrics_port=int(_number(environment, ENV_METRICS_PORT, defaults.metrics_port, 1, 65535)),
@@ -87,3 +132,42 @@ def _number(environment: Mapping[str, str], key: str, default: float, low: float
             f"{key} is {text!r}, allowed is a number from {low:g} to {high:g}: change it or leave it out"
         )
     return value
+
+
+def _half(environment: Mapping[str, str]) -> float:
+    """Half of Envoy's memory limit where it is known: the rest is for warm calls and for Envoy itself."""
+    memory = _number(environment, ENV_ENVOY_MEMORY_BYTES, 0, 64 * 1024 * 1024, 2**50)
+    return memory / 2 if memory else DEFAULT_HOLD_BYTES
+
+
+def _choice(environment: Mapping[str, str], key: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = environment.get(key) or default
+    if value not in allowed:
+        raise ValueError(
+            f"{key} is {value!r}, allowed is one of {', '.join(allowed)}: change it or leave it out"
+        )
+    return value
+
+
+def _tls(environment: Mapping[str, str]) -> TlsFiles | None:
+    certificate, key = environment.get(ENV_TLS_CERT_FILE) or "", environment.get(ENV_TLS_KEY_FILE) or ""
+    authority = environment.get(ENV_TLS_CLIENT_CA_FILE) or ""
+    if not (certificate or key or authority):
+        return None
+    for name, value in ((ENV_TLS_CERT_FILE, certificate), (ENV_TLS_KEY_FILE, key)):
+        if not value:
+            raise ValueError(
+                f"{name} is not set, but TLS is asked for: name the PEM file, or leave all of TLS out"
+            )
+    return TlsFiles(certificate=certificate, key=key, client_authority=authority)
+
+
+def _origins(environment: Mapping[str, str]) -> tuple[str, ...]:
+    found = tuple(one.strip() for one in (environment.get(ENV_CORS_ORIGINS) or "").split(",") if one.strip())
+    for origin in found:
+        if origin != "*" and not origin.startswith(("http://", "https://")):
+            raise ValueError(
+                f"{ENV_CORS_ORIGINS} has {origin!r}, allowed are http://HOST[:PORT], https://HOST[:PORT] and *: write the "
+                "scheme too"
+            )
+    return found

@@ -48,6 +48,15 @@ class EnvoyAdmin:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
 
+    async def allocated_bytes(self) -> int:
+        """GET /memory."""
+        try:
+            async with self._opened().get("http://envoy/memory") as answer:
+                answer.raise_for_status()
+                return int((await answer.json(content_type=None))["allocated"])
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
+            raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
+
     async def fail_health_check(self) -> None:
         """POST /healthcheck/fail."""
         try:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import aiohttp
 from kubernetes.aio import client, config
 
 from atheria_contract import names
+from atheria_gateway.adapters.merged import merged
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.ports import Changed, Deleted, Listed, ScaleTarget, Watched, WatchEvent
 
@@ -24,6 +26,7 @@ _WATCH_S: Final = 120
 # A connection that died without a word is noticed at the end of the watch's own time.
 _WATCH: Final = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=_WATCH_S + 15)
 _PAUSE_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _GONE: Final = 410
@@ -58,14 +61,21 @@ async def connect(kubeconfig: str | None = None) -> client.ApiClient:
 class Kube:
     """KubePort on a real API server."""
 
-    def __init__(self, api: client.ApiClient, *, pod_namespace: str) -> None:
-        """`pod_namespace` is where the gateway's own pods are."""
+    def __init__(self, api: client.ApiClient, *, pod_namespace: str, namespaces: Sequence[str] = ()) -> None:
+        """`pod_namespace` is where the gateway's own pods are; `namespaces` those of its models, empty = all."""
         self._api = api
-        self._paths: dict[Watched, tuple[str, dict[str, str]]] = {
-            Watched.MODELS: (f"/apis/{names.API_VERSION}/{names.MODEL_PLURAL}", {}),
-            Watched.SLICES: ("/apis/discovery.k8s.io/v1/endpointslices", {"labelSelector": names.LABEL_ROLE}),
+        scopes = [f"/namespaces/{name}" for name in namespaces] or [""]
+        self._paths: dict[Watched, tuple[list[str], dict[str, str]]] = {
+            Watched.MODELS: (
+                [f"/apis/{names.API_VERSION}{scope}/{names.MODEL_PLURAL}" for scope in scopes],
+                {},
+            ),
+            Watched.SLICES: (
+                [f"/apis/discovery.k8s.io/v1{scope}/endpointslices" for scope in scopes],
+                {"labelSelector": names.LABEL_ROLE},
+            ),
             Watched.PODS: (
-                f"/api/v1/namespaces/{pod_namespace}/pods",
+                [f"/api/v1/namespaces/{pod_namespace}/pods"],
                 {"labelSelector": f"{names.LABEL_COMPONENT}=gateway"},
             ),
         }
@@ -76,9 +86,21 @@ class Kube:
 
     async def follow(self, watched: Watched) -> AsyncIterator[WatchEvent]:
         """List, then watch from there; at 410, errors and silence list again, with growing pauses."""
-        path, selector = self._paths[watched]
+        paths, selector = self._paths[watched]
+        is_one_of_many = len(paths) > 1
+        streams = [self._follow_one(watched, path, selector, may_be_refused=is_one_of_many) for path in paths]
+        async with aclosing(merged(streams) if is_one_of_many else streams[0]) as events:
+            async for event in events:
+                yield event
+
+    async def _follow_one(
+        self, watched: Watched, path: str, selector: Mapping[str, str], *, may_be_refused: bool
+    ) -> AsyncGenerator[WatchEvent]:
+        """`may_be_refused` = one that may not be listed from the start counts as empty: a namespace that was deleted took its
+        Role along, and the others must be served all the same."""
         failures = 0
         version = ""
+        has_listed = False
         while True:
             try:
                 if not version:
@@ -86,6 +108,7 @@ class Kube:
                     version = str(body["metadata"]["resourceVersion"])
                     yield Listed(objects=tuple(body.get("items") or ()))
                     failures = 0
+                    has_listed = True
                 async for kind, item in self._watch(path, selector, version):
                     version = str(item["metadata"].get("resourceVersion") or version)
                     failures = 0
@@ -99,6 +122,9 @@ class Kube:
                 failures += 1
                 if not (isinstance(error, KubeError) and error.status == _GONE):
                     _LOG.warning("following %s: %s; listing again in %g s", watched.value, error, pause_s)
+                if may_be_refused and not has_listed and getattr(error, "status", 0) == _FORBIDDEN:
+                    yield Listed(objects=())
+                    has_listed = True
                 await asyncio.sleep(pause_s)
 
     async def scale_from_zero(self, target: ScaleTarget, key: ModelKey) -> bool:

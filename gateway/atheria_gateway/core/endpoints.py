@@ -17,6 +17,8 @@ class Endpoint:
     address: str
     grpc_port: int = names.PORT_GRPC
     http_port: int = names.PORT_HTTP
+    revision: str = ""
+    """Name of its revision's Deployment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,9 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
     ports = {
         str(port.get("name") or ""): int(port["port"]) for port in body.get("ports") or () if port.get("port")
     }
+    namespace = str(metadata["namespace"])
+    model = str(labels.get(names.LABEL_MODEL) or "")
+    revision = str(labels.get(names.LABEL_REVISION) or "")
     found: list[Endpoint] = []
     for endpoint in body.get("endpoints") or ():
         conditions = endpoint.get("conditions") or {}
@@ -47,15 +52,15 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
                 address=str(address),
                 grpc_port=ports.get(names.PORT_NAME_GRPC, names.PORT_GRPC),
                 http_port=ports.get(names.PORT_NAME_HTTP, names.PORT_HTTP),
+                revision=f"{model}-{revision}" if revision else "",
             )
             for address in (endpoint.get("addresses") or ())[:1]
         )
-    namespace = str(metadata["namespace"])
     return PodSlice(
         namespace=namespace,
         name=str(metadata["name"]),
-        model=ModelKey(namespace=namespace, name=str(labels.get(names.LABEL_MODEL) or "")),
-        revision=str(labels.get(names.LABEL_REVISION) or ""),
+        model=ModelKey(namespace=namespace, name=model),
+        revision=revision,
         endpoints=tuple(sorted(found)),
     )
 

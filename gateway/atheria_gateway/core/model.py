@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 DEFAULT_QUEUE_LIMIT: Final = 512
+DEFAULT_BATCH_SIZE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,17 @@ class Model:
     may_wake: bool = True
     """The active revision may have pods; not while it makes room for another one."""
     queue_limit: int = DEFAULT_QUEUE_LIMIT
-    """Calls that may be held for this model at once."""
+    """Calls that may be held for this model at once, and that one pod queues."""
+    batch_size: int = DEFAULT_BATCH_SIZE
+    """Calls that a worker of a pod computes at once."""
+    workers: int = 1
+    """Workers of a pod."""
+    is_idempotent: bool = False
+    """A call may be computed twice (spec.model.idempotent)."""
+    start_seconds: tuple[float, ...] = ()
+    """How long the last starts took by the operator's measure, of the active revision where it has any."""
+    expected_ready_unix_s: float | None = None
+    """When the operator expects the start under way to end, seconds since 1970; None without a start or a history."""
     phase: str = ""
     reason: str = ""
     """The sentence of the Ready condition, for a caller whose hold ends without a pod."""
@@ -71,7 +83,27 @@ def model_from_object(body: Mapping[str, Any]) -> Model:
         weights={name: int(one["weight"]) for name, one in revisions.items() if one.get("weight")},
         may_wake=bool(revisions.get(active, {}).get("mayRun", True)),
         queue_limit=int(concurrency.get("maxQueueDepth") or DEFAULT_QUEUE_LIMIT),
+        batch_size=int((spec.get("batching") or {}).get("maxBatchSize") or DEFAULT_BATCH_SIZE),
+        workers=int(concurrency.get("workersPerReplica") or 1),
+        is_idempotent=bool((spec.get("model") or {}).get("idempotent")),
+        start_seconds=_start_seconds(status, active),
+        expected_ready_unix_s=_unix_s((status.get("start") or {}).get("expectedAt")),
         phase=str(status.get("phase") or ""),
         reason=reason,
         is_leaving=bool(metadata.get("deletionTimestamp")),
     )
+
+
+def _start_seconds(status: Mapping[str, Any], active: str) -> tuple[float, ...]:
+    starts = [one for one in status.get("starts") or () if one.get("totalSeconds") is not None]
+    own = [one for one in starts if one.get("revision") == active]
+    return tuple(float(one["totalSeconds"]) for one in own or starts)
+
+
+def _unix_s(text: Any) -> float | None:
+    """RFC 3339 as seconds since 1970; None for what is no such time."""
+    try:
+        moment = datetime.fromisoformat(str(text or ""))
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo is not None else None

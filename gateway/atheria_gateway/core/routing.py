@@ -34,6 +34,10 @@ class DataPlane:
     endpoints: dict[ModelKey, tuple[Endpoint, ...]]
     shares: dict[ModelKey, tuple[Share, ...]] = field(default_factory=dict)
     """Of models whose calls several revisions take."""
+    detained: frozenset[ModelKey] = frozenset()
+    """Models whose calls pass the hold although they have pods."""
+    idempotent: frozenset[ModelKey] = frozenset()
+    """Models whose calls may be computed twice."""
 
 
 def authorities_of(model: ModelKey) -> tuple[str, ...]:

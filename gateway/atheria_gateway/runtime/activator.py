@@ -11,13 +11,14 @@ import time
 from collections.abc import Mapping
 
 from atheria_gateway.core.demand import EnvoyCounters, demand_of
+from atheria_gateway.core.detain import Load, is_detained
 from atheria_gateway.core.endpoints import Endpoint
-from atheria_gateway.core.hold import Denial, HoldQueue, Refusal, hold_timeout
+from atheria_gateway.core.hold import Denial, HoldQueue, hold_timeout
 from atheria_gateway.core.mirror import content_of, gateway_slice, gateway_slice_name
 from atheria_gateway.core.model import ModelKey
-from atheria_gateway.core.release import ReleaseAction, ReleaseObservation, release_action
 from atheria_gateway.core.routing import DataPlane
 from atheria_gateway.core.wake import WakeObservation, decide_wake
+from atheria_gateway.runtime.holding import Holding, Released
 from atheria_gateway.runtime.measures import Measures
 from atheria_gateway.runtime.ports import (
     DemandPort,
@@ -32,14 +33,19 @@ from atheria_gateway.runtime.pulse import Pulse
 from atheria_gateway.runtime.world import World
 from atheria_gateway.settings import Settings
 from atheria_gateway.xds.ads_stream import AdsStream
-from atheria_gateway.xds.cluster_names import pods_cluster
+from atheria_gateway.xds.check_headers import HeldCall
 from atheria_gateway.xds.resources import EnvoyOptions, Snapshot, build_snapshot
 
 _LOG = logging.getLogger(__name__)
 REPORT_PERIOD_S = 1.0
 MIRROR_PERIOD_S = 30.0
 COUNTERS_VALID_S = 3.0
-PROBE_PAUSE_S = 0.05
+LOOK_PERIOD_S = 0.5
+"""How often held calls are looked at again without a change: the pace of releases has a clock."""
+RATE_PERIOD_S = 0.5
+"""Arrivals a second are counted over at least so long."""
+MEMORY_PERIOD_S = 0.1
+"""How often Envoy's memory is read while calls are held."""
 
 
 class Activator:
@@ -61,24 +67,30 @@ class Activator:
         self._options = options
         self._kube = kube
         self._envoy = envoy
-        self._probe = probe
         self._demand = demand
         self._measures = measures
         self.world = World()
-        self.holds = HoldQueue(total_limit=settings.hold_limit)
+        self.holding = Holding(
+            settings=settings,
+            world=self.world,
+            probe=probe,
+            measures=measures,
+            acknowledged=self._acknowledged,
+        )
         self.snapshot: Snapshot | None = None
         self._plane: DataPlane | None = None
         self.draining = False
         self.snapshot_changed = Pulse()
-        self._release = Pulse()
-        self._wake = Pulse()
-        self._report = Pulse()
         self._mirror = Pulse()
-        self._left = Pulse()
         self._stream: AdsStream | None = None
         self._woken_at_s: dict[ModelKey, float] = {}
         self._counters: Mapping[ModelKey, EnvoyCounters] = {}
         self._counters_at_s = float("-inf")
+        self._rated: Mapping[ModelKey, EnvoyCounters] = {}
+        self._rated_at_s = time.monotonic()
+        self._arrivals_per_s: dict[ModelKey, float] = {}
+        self._detained: frozenset[ModelKey] = frozenset()
+        self._idle_bytes = 0
         self._envoy_answers = False
 
     async def run(self) -> None:
@@ -89,6 +101,7 @@ class Activator:
             tasks.create_task(self._wake_loop(), name="wake")
             tasks.create_task(self._report_loop(), name="report")
             tasks.create_task(self._mirror_loop(), name="mirror")
+            tasks.create_task(self._look_loop(), name="look")
 
     @property
     def is_ready(self) -> bool:
@@ -114,67 +127,52 @@ class Activator:
 
     def acknowledged(self) -> None:
         """Envoy confirmed something: held calls look again."""
-        self._release.send()
+        self.holding.look()
 
-    async def hold(self, key: ModelKey, *, http: bool, attempt: int) -> Denial | None:
-        """Hold one call until it may go on (None) or is refused. Cancel it to free its place."""
-        deadline_s = time.monotonic() + self._settings.hold_s
-        if not await self._listed_before(deadline_s):
-            return hold_timeout(None, key, self._settings.hold_s)
-        ticket = self.holds.admit(key, self.world.models.get(key), time.monotonic())
-        if isinstance(ticket, Denial):
-            self._measures.refused(key, ticket.refusal)
-            return ticket
-        self._measures.arrived(key)
-        try:
-            if self.holds.held(key) == 1:
-                self._report.send()
-            self._wake.send()
-            denial = await self._wait(key, http=http, attempt=attempt, deadline_s=deadline_s)
-            if denial is None:
-                self._measures.released(key, time.monotonic() - ticket.since_s)
-            else:
-                self._measures.refused(key, denial.refusal)
-            return denial
-        finally:
-            self.holds.leave(ticket)
-            self._left.send()
-            if self.holds.held(key) == 0:
-                self._woken_at_s.pop(key, None)
-                self._report.send()
+    def _acknowledged(self, cluster: str) -> frozenset[Endpoint]:
+        return self._stream.acknowledged.get(cluster, frozenset()) if self._stream else frozenset()
 
-    async def _listed_before(self, deadline_s: float) -> bool:
+    # --- held calls -----------------------------------------------------------------------------------------------
+
+    @property
+    def holds(self) -> HoldQueue:
+        """Who is held."""
+        return self.holding.queue
+
+    async def hold(self, call: HeldCall) -> Released | Denial:
+        """Hold one call until it may go on or is refused. Cancel it to free its place."""
+        deadline_s = time.monotonic() + self._settings.hold_s - call.age_s
         while self.snapshot is None:
             if not await self.snapshot_changed.wait_until(deadline_s):
-                return False
-        return True
+                return hold_timeout(None, call.model, self._settings.hold_s)
+        return await self.holding.hold(call)
 
-    async def _wait(self, key: ModelKey, *, http: bool, attempt: int, deadline_s: float) -> Denial | None:
-        cluster = pods_cluster(key, http=http)
+    def call_ended(self, ticket: int) -> None:
+        """Envoy reports that a released call ended."""
+        self.holding.ended(ticket)
+
+    async def _look_loop(self) -> None:
+        looked_s = 0.0
         while True:
-            next_change = self._release.next()
-            model = self.world.models.get(key)
-            if model is None:
-                return Denial(
-                    refusal=Refusal.UNKNOWN_MODEL, message=f"model {key} was deleted while this call waited"
-                )
-            known = self._stream.acknowledged.get(cluster, frozenset()) if self._stream else frozenset()
-            ready = self.world.ready_of(key)
-            action = release_action(ReleaseObservation(ready=ready, acknowledged=known, attempt=attempt))
-            if action is ReleaseAction.RELEASE:
-                return None
-            pause_until_s = deadline_s
-            if action is ReleaseAction.PROBE_THEN_RELEASE:
-                if await self._any_connects(known.intersection(ready)):
-                    return None
-                pause_until_s = min(deadline_s, time.monotonic() + PROBE_PAUSE_S)
-            await Pulse.until(next_change, pause_until_s)
-            if time.monotonic() >= deadline_s:
-                return hold_timeout(self.world.models.get(key), key, self._settings.hold_s)
+            if not self.holds.total:
+                await self.holding.edge.wait_until(time.monotonic() + REPORT_PERIOD_S)
+            await self._measure_bytes()
+            now_s = time.monotonic()
+            if self.holds.total and now_s - looked_s >= LOOK_PERIOD_S:
+                looked_s = now_s
+                self.holding.look()
+            await asyncio.sleep(MEMORY_PERIOD_S)
 
-    async def _any_connects(self, endpoints: frozenset[Endpoint]) -> bool:
-        results = await asyncio.gather(*(self._probe.connects(one) for one in sorted(endpoints)[:4]))
-        return any(results)
+    async def _measure_bytes(self) -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                allocated = await self._envoy.allocated_bytes()
+        except (OSError, TimeoutError):
+            # The report loop tells of an Envoy that does not answer.
+            return
+        if not self.holds.total:
+            self._idle_bytes = allocated
+        self.holds.measured_bytes = max(0, allocated - self._idle_bytes) if self.holds.total else 0
 
     # --- the cluster's side -----------------------------------------------------------------------------------------
 
@@ -188,26 +186,51 @@ class Activator:
                 self._publish()
 
     def _publish(self) -> None:
-        plane = self.world.data_plane()
+        self._detain()
+        plane = self.world.data_plane(self._detained)
         if plane != self._plane:
             self._plane = plane
             self.snapshot = build_snapshot(plane, self._options)
             self.snapshot_changed.send()
-        self._release.send()
-        self._wake.send()
+        self.holding.look()
+        self.holding.wake.send()
+
+    def _detain(self) -> bool:
+        """Decide which models' calls pass the hold although they have pods; whether that changed."""
+        gateways = sum(pod.ready for pod in self.world.gateway_pods.values())
+        active = {key: one.active_requests for key, one in self._counters.items() if one.active_requests}
+        detained = set()
+        for key in {*self._detained, *self.holds.waiting_models(), *active}:
+            model = self.world.models.get(key)
+            if model is None:
+                continue
+            held = self.holds.held(key)
+            load = Load(
+                held=held,
+                in_flight=max(0, active.get(key, 0) - held),
+                ready_pods=len(self.world.ready_of(key)),
+                arrivals_per_second=self._arrivals_per_s.get(key, 0.0),
+            )
+            if is_detained(model, load, was=key in self._detained, gateways=gateways):
+                detained.add(key)
+        before, self._detained = self._detained, frozenset(detained)
+        return self._detained != before
 
     async def _wake_loop(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             while True:
-                asked = self._wake.next()
-                for key in self.holds.waiting_models():
+                asked = self.holding.wake.next()
+                wanted = self.holding.wanted_models()
+                for key in [key for key in self._woken_at_s if key not in wanted]:
+                    del self._woken_at_s[key]
+                for key in wanted:
                     model = self.world.models.get(key)
                     now_s = time.monotonic()
                     last_s = self._woken_at_s.get(key)
                     if model is None:
                         continue
                     seen = WakeObservation(
-                        held=self.holds.held(key),
+                        held=self.holding.wanting(key, now_s),
                         ready_pods=len(self.world.ready_of(key)),
                         seconds_since_last_wake=None if last_s is None else now_s - last_s,
                     )
@@ -220,7 +243,7 @@ class Activator:
                     if wake.deployment:
                         deployment = ModelKey(namespace=key.namespace, name=wake.deployment)
                         tasks.create_task(self._scale(ScaleTarget.DEPLOYMENT, deployment, key))
-                pause_s = self._settings.wake_retry_s if self.holds.total else 3600.0
+                pause_s = self._settings.wake_retry_s if wanted else 3600.0
                 await Pulse.until(asked, time.monotonic() + pause_s)
 
     async def _scale(self, target: ScaleTarget, name: ModelKey, model: ModelKey) -> None:
@@ -231,6 +254,7 @@ class Activator:
             return
         if changed:
             self._measures.woken(model)
+            self.holding.starts.woken(model, time.monotonic())
             _LOG.info("woke %s: %s/%s scaled from 0 to 1", model, target.value, name.name)
 
     async def _mirror_loop(self) -> None:
@@ -258,8 +282,10 @@ class Activator:
 
     async def _report_loop(self) -> None:
         while True:
-            edge = self._report.next()
+            edge = self.holding.edge.next()
             await self._read_counters()
+            if self.world.is_complete and self._detain():
+                self._publish()
             self._offer()
             await Pulse.until(edge, time.monotonic() + REPORT_PERIOD_S)
             # Many edges in a burst make one report.
@@ -268,14 +294,28 @@ class Activator:
     async def _read_counters(self) -> None:
         try:
             async with asyncio.timeout(1.0):
-                self._counters = await self._envoy.counters()
+                counters = await self._envoy.counters()
         except (OSError, TimeoutError) as error:
             if self._envoy_answers:
                 _LOG.warning("Envoy's admin interface does not answer: %s", error)
             self._envoy_answers = False
         else:
+            self._counters = counters
             self._counters_at_s = time.monotonic()
             self._envoy_answers = True
+            self._rate(counters)
+
+    def _rate(self, counters: Mapping[ModelKey, EnvoyCounters]) -> None:
+        now_s = time.monotonic()
+        passed_s = now_s - self._rated_at_s
+        if passed_s < RATE_PERIOD_S:
+            return
+        before, self._rated, self._rated_at_s = self._rated, counters, now_s
+        self._arrivals_per_s = {
+            key: max(0, one.arrivals_total - before[key].arrivals_total) / passed_s
+            for key, one in counters.items()
+            if key in before
+        }
 
     def _offer(self) -> None:
         now_s = time.monotonic()
@@ -284,7 +324,7 @@ class Activator:
             # Without Envoy's figures calls in flight are unknown; silence never scales down, a false zero would.
             models = self.holds.waiting_models()
         lines = demand_of(models, self.holds, self._counters, now_s)
-        self._measures.seen(lines)
+        self._measures.seen(lines, self.holds.bytes_in_use)
         if lines:
             self._demand.offer(lines)
 
@@ -297,6 +337,6 @@ class Activator:
         except (OSError, TimeoutError) as error:
             _LOG.warning("could not fail Envoy's health check: %s", error)
         end_s = time.monotonic() + self._settings.drain_s
-        while self.holds.total and await self._left.wait_until(end_s):
+        while self.holds.total and await self.holding.left.wait_until(end_s):
             pass
         _LOG.info("drained with %d held calls left", self.holds.total)

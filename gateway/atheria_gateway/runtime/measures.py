@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from atheria_contract import names
 from atheria_gateway.core.demand import Demand
@@ -11,6 +15,23 @@ from atheria_gateway.core.model import ModelKey
 
 _LABELS = ("namespace", "model")
 _HOLD_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
+
+
+class _Requests(Collector):
+    """Calls by model as Envoy counts them: a counter that somebody else keeps."""
+
+    def __init__(self) -> None:
+        self.lines: tuple[Demand, ...] = ()
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            names.METRIC_GATEWAY_REQUESTS,
+            "Calls that came since Envoy started, held ones included",
+            labels=_LABELS,
+        )
+        for line in self.lines:
+            family.add_metric((line.model.namespace, line.model.name), line.arrivals_total)
+        yield family
 
 
 class Measures:
@@ -50,6 +71,11 @@ class Measures:
             (*_LABELS, "reason"),
             registry=self.registry,
         )
+        self._held_bytes = Gauge(
+            names.METRIC_GATEWAY_HELD_BYTES, "What held calls take in Envoy, bytes", registry=self.registry
+        )
+        self._requests = _Requests()
+        self.registry.register(self._requests)
         self._shown: set[ModelKey] = set()
 
     def arrived(self, model: ModelKey) -> None:
@@ -68,8 +94,10 @@ class Measures:
         """A scale patch changed something."""
         self._wakes.labels(model.namespace, model.name).inc()
 
-    def seen(self, lines: tuple[Demand, ...]) -> None:
+    def seen(self, lines: tuple[Demand, ...], held_bytes: int = 0) -> None:
         """Show the newest demand; models that are gone vanish."""
+        self._held_bytes.set(held_bytes)
+        self._requests.lines = lines
         now = {line.model for line in lines}
         for gone in self._shown - now:
             self._held.remove(gone.namespace, gone.name)

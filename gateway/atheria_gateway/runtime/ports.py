@@ -76,6 +76,10 @@ class EnvoyPort(Protocol):
         """Each model's figures; OSError when Envoy does not answer."""
         ...
 
+    async def allocated_bytes(self) -> int:
+        """Memory that Envoy has allocated; OSError when it does not answer."""
+        ...
+
     async def fail_health_check(self) -> None:
         """Make Envoy's /healthz fail, so that no new connections come; OSError when Envoy does not answer."""
         ...

@@ -49,8 +49,8 @@ class World:
         model = self.models.get(key)
         return endpoints_of(model, self._pod_slices.get(key, {}).values()) if model else ()
 
-    def data_plane(self) -> DataPlane:
-        """What Envoy is to know now."""
+    def data_plane(self, detained: frozenset[ModelKey] = frozenset()) -> DataPlane:
+        """What Envoy is to know now; the calls of `detained` models pass the hold although they have pods."""
         table = routing_table(self.models)
         shares = {
             key: found
@@ -58,7 +58,11 @@ class World:
             if (found := shares_of(self.models[key], self._pod_slices.get(key, {}).values()))
         }
         return DataPlane(
-            routing=table, endpoints={key: self.ready_of(key) for key in table.models}, shares=shares
+            routing=table,
+            endpoints={key: self.ready_of(key) for key in table.models},
+            shares=shares,
+            detained=frozenset(key for key in detained if key in self.models and key not in shares),
+            idempotent=frozenset(key for key, model in self.models.items() if model.is_idempotent),
         )
 
     def _clear(self, watched: Watched) -> None:

@@ -2,92 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from atheria_contract import names
-from atheria_gateway.xds.cluster_names import (
-    ACTIVATOR_CLUSTER,
-    HEADER_NOT_STARTED,
-    HEADER_TARGET,
-    HOLD_LISTENER,
-    ROUTE_CONFIG,
-)
-from atheria_gateway.xds.clusters import (
-    CALLER_WINDOW_BYTES,
-    CONNECTION_WINDOW_BYTES,
-    POD_WINDOW_BYTES,
-    UNBOUNDED,
+from atheria_gateway.xds.bootstrap_options import BootstrapOptions
+from atheria_gateway.xds.cluster_names import ACTIVATOR_CLUSTER, CHECK_LISTENER
+from atheria_gateway.xds.clusters import PREMATURE_RESETS, UNBOUNDED
+from atheria_gateway.xds.listeners import (
+    BY_ADS,
+    check_listener,
+    data_listener,
+    health_listener,
+    hold_listener,
 )
 
 _TYPE: Final = "type.googleapis.com/envoy."
-_HCM: Final = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_ROUTER: Final = {
-    "name": "envoy.filters.http.router",
-    "typed_config": {
-        "@type": _TYPE + "extensions.filters.http.router.v3.Router",
-        "suppress_envoy_headers": True,
-    },
-}
-_GRPC_STATS: Final = {
-    "name": "envoy.filters.http.grpc_stats",
-    "typed_config": {
-        "@type": _TYPE + "extensions.filters.http.grpc_stats.v3.FilterConfig",
-        # Counted by status, not by the names of methods, which callers choose.
-        "stats_for_all_methods": False,
-    },
-}
-_BY_ADS: Final = {
-    "ads": {},
-    "resource_api_version": "V3",
-    # Without a limit: the ports open when the first routes are in, so a call never meets a gateway that knows no model.
-    "initial_fetch_timeout": "0s",
-}
 LATENCY_BUCKETS_MS: Final = tuple(round(1.25**power, 2) for power in range(68))
 """From 1 ms to an hour, each a quarter longer than the one before: a percentile is known to a few percent."""
-LONGEST_HOLD: Final = "3600s"
-"""Envoy makes the retry policy's max_interval the time limit of one check: it must exceed any hold."""
-CHECK_RETRY_ON: Final = (
-    "connect-failure,refused-stream,reset,unavailable,cancelled,internal,resource-exhausted"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapOptions:
-    """What differs between gateways."""
-
-    node_id: str
-    run_directory: str
-    """Folder of the unix sockets that Envoy and the activator share."""
-    not_started_token: str
-    listen_address: str = "0.0.0.0"
-    grpc_port: int = names.PORT_GRPC
-    http_port: int = names.PORT_HTTP
-
-    @property
-    def activator_socket(self) -> str:
-        """Where the activator serves ADS and checks."""
-        return f"{self.run_directory}/activator.sock"
-
-    @property
-    def hold_socket(self) -> str:
-        """Where the hold listener listens."""
-        return f"{self.run_directory}/hold.sock"
-
-    @property
-    def admin_socket(self) -> str:
-        """Where Envoy's admin interface listens."""
-        return f"{self.run_directory}/admin.sock"
+TRACKED_BYTES_POWER: Final = 17
+"""Streams that hold at least 128 KiB are the first to be reset when memory ends."""
 
 
 def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
     """The bootstrap as JSON-ready data (JSON is YAML, so Envoy reads it under either ending)."""
-    return {
+    listeners = [
+        data_listener(names.PORT_NAME_GRPC, options, options.grpc_port),
+        data_listener(names.PORT_NAME_HTTP, options, options.http_port),
+        hold_listener(options),
+        check_listener(options),
+    ]
+    if options.tls is not None:
+        listeners.append(health_listener(options))
+    bootstrap: dict[str, Any] = {
         "node": {"id": options.node_id, "cluster": "atheria-gateway"},
         "admin": {"address": {"pipe": {"path": options.admin_socket, "mode": 0o660}}},
         "stats_config": {
             "histogram_bucket_settings": [
                 {"match": {"suffix": ".upstream_rq_time"}, "buckets": list(LATENCY_BUCKETS_MS)}
+            ]
+        },
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "static",
+                    "static_layer": {"overload": {"premature_reset_total_stream_count": PREMATURE_RESETS}},
+                }
             ]
         },
         "dynamic_resources": {
@@ -107,136 +66,52 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
                 ],
                 "set_node_on_first_message_only": True,
             },
-            "cds_config": _BY_ADS,
+            "cds_config": BY_ADS,
         },
         "static_resources": {
-            "listeners": [
-                _data_listener(names.PORT_NAME_GRPC, options, options.grpc_port),
-                _data_listener(names.PORT_NAME_HTTP, options, options.http_port),
-                _hold_listener(options),
+            "listeners": listeners,
+            "clusters": [
+                _socket_cluster(ACTIVATOR_CLUSTER, options.activator_socket),
+                _socket_cluster(CHECK_LISTENER, options.check_socket),
             ],
-            "clusters": [_activator_cluster(options)],
         },
     }
+    if options.memory_bytes:
+        bootstrap["overload_manager"] = _overload_manager(options.memory_bytes)
+    return bootstrap
 
 
-def _http2(window_bytes: int) -> dict[str, Any]:
+def _overload_manager(memory_bytes: int) -> dict[str, Any]:
+    """The last line of defence, where the alternative is to be killed with every call: see `memory_bytes`."""
+    heap = "envoy.resource_monitors.fixed_heap"
+    # The process takes more than its heap.
+    monitor = {"@type": _TYPE + "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"}
     return {
-        "initial_stream_window_size": window_bytes,
-        "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
-        "max_concurrent_streams": 100_000,
-    }
-
-
-def _listener(
-    name: str, address: dict[str, Any], manager: dict[str, Any], window_bytes: int
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "address": address,
-        "per_connection_buffer_limit_bytes": window_bytes,
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        "refresh_interval": "0.1s",
+        "resource_monitors": [
+            {"name": heap, "typed_config": {**monitor, "max_heap_size_bytes": memory_bytes * 9 // 10}}
+        ],
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": TRACKED_BYTES_POWER},
+        "actions": [
+            {
+                "name": "envoy.overload_actions.shrink_heap",
+                "triggers": [{"name": heap, "threshold": {"value": 0.85}}],
+            },
+            {
+                "name": "envoy.overload_actions.stop_accepting_requests",
+                "triggers": [{"name": heap, "threshold": {"value": 0.90}}],
+            },
+            {
+                "name": "envoy.overload_actions.reset_high_memory_stream",
+                "triggers": [
+                    {"name": heap, "scaled": {"scaling_threshold": 0.92, "saturation_threshold": 0.98}}
+                ],
+            },
         ],
     }
 
 
-def _data_listener(name: str, options: BootstrapOptions, port: int) -> dict[str, Any]:
-    health = {
-        "name": "envoy.filters.http.health_check",
-        "typed_config": {
-            "@type": _TYPE + "extensions.filters.http.health_check.v3.HealthCheck",
-            "pass_through_mode": False,
-            "headers": [{"name": ":path", "string_match": {"exact": "/healthz"}}],
-        },
-    }
-    manager = {
-        "@type": _HCM,
-        # One prefix for both ports: their figures belong together.
-        "stat_prefix": "data",
-        "codec_type": "AUTO",
-        "stream_idle_timeout": "0s",
-        "request_timeout": "0s",
-        "use_remote_address": True,
-        "strip_any_host_port": True,
-        "strip_trailing_host_dot": True,
-        "normalize_path": True,
-        "server_name": "atheria-gateway",
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http2_protocol_options": {
-            **_http2(CALLER_WINDOW_BYTES),
-            "connection_keepalive": {"interval": "30s", "timeout": "10s"},
-        },
-        "rds": {
-            "route_config_name": ROUTE_CONFIG,
-            "config_source": _BY_ADS,
-        },
-        "http_filters": [health, _GRPC_STATS, _ROUTER],
-    }
-    address = {"socket_address": {"address": options.listen_address, "port_value": port}}
-    return _listener(name, address, manager, CALLER_WINDOW_BYTES)
-
-
-def _hold_listener(options: BootstrapOptions) -> dict[str, Any]:
-    never_started = [{"response_flag_filter": {"flags": [flag]}} for flag in ("UH", "UF", "UO", "NC")]
-    check = {
-        "name": "envoy.filters.http.ext_authz",
-        "typed_config": {
-            "@type": _TYPE + "extensions.filters.http.ext_authz.v3.ExtAuthz",
-            "transport_api_version": "V3",
-            "failure_mode_allow": False,
-            "status_on_error": {"code": "ServiceUnavailable"},
-            "grpc_service": {
-                "timeout": "0s",
-                "envoy_grpc": {"cluster_name": ACTIVATOR_CLUSTER},
-                # Here, not in envoy_grpc, where it is ignored: this lets held calls outlive the activator.
-                "retry_policy": {
-                    "retry_on": CHECK_RETRY_ON,
-                    "num_retries": 100_000,
-                    "retry_back_off": {"base_interval": "0.02s", "max_interval": LONGEST_HOLD},
-                },
-            },
-        },
-    }
-    route = {
-        "match": {"prefix": "/"},
-        "route": {"cluster_header": HEADER_TARGET, "timeout": "0s"},
-        "request_headers_to_remove": [HEADER_TARGET],
-        "response_headers_to_remove": [HEADER_NOT_STARTED],
-    }
-    manager = {
-        "@type": _HCM,
-        "stat_prefix": "hold",
-        "codec_type": "AUTO",
-        "stream_idle_timeout": "0s",
-        "request_timeout": "0s",
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http2_protocol_options": _http2(POD_WINDOW_BYTES),
-        "local_reply_config": {
-            "mappers": [
-                {
-                    "filter": {"or_filter": {"filters": never_started}},
-                    "headers_to_add": [
-                        {
-                            "header": {"key": HEADER_NOT_STARTED, "value": options.not_started_token},
-                            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                        }
-                    ],
-                }
-            ]
-        },
-        "route_config": {
-            "name": HOLD_LISTENER,
-            "virtual_hosts": [{"name": HOLD_LISTENER, "domains": ["*"], "routes": [route]}],
-        },
-        "http_filters": [check, _ROUTER],
-    }
-    return _listener(
-        HOLD_LISTENER, {"pipe": {"path": options.hold_socket, "mode": 0o600}}, manager, POD_WINDOW_BYTES
-    )
-
-
-def _activator_cluster(options: BootstrapOptions) -> dict[str, Any]:
+def _socket_cluster(name: str, socket: str) -> dict[str, Any]:
     limits = {
         "max_connections": UNBOUNDED,
         "max_pending_requests": UNBOUNDED,
@@ -244,7 +119,7 @@ def _activator_cluster(options: BootstrapOptions) -> dict[str, Any]:
         "max_retries": UNBOUNDED,
     }
     return {
-        "name": ACTIVATOR_CLUSTER,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
         "circuit_breakers": {"thresholds": [limits, {**limits, "priority": "HIGH"}]},
@@ -255,9 +130,7 @@ def _activator_cluster(options: BootstrapOptions) -> dict[str, Any]:
             }
         },
         "load_assignment": {
-            "cluster_name": ACTIVATOR_CLUSTER,
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": options.activator_socket}}}}]}
-            ],
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}],
         },
     }

@@ -10,6 +10,8 @@ from atheria_gateway.core.model import ModelKey
 
 ACTIVATOR_CLUSTER: Final = "activator"
 HOLD_LISTENER: Final = "hold"
+CHECK_LISTENER: Final = "check"
+"""Listener between the hold and the activator, and the cluster that leads to it."""
 ROUTE_CONFIG: Final = "models"
 
 HEADER_TARGET: Final = "x-atheria-target"
@@ -17,6 +19,26 @@ HEADER_TARGET: Final = "x-atheria-target"
 HEADER_ATTEMPT: Final = "x-envoy-attempt-count"
 HEADER_NOT_STARTED: Final = "x-not-started"
 """On a reply of the hold listener: no pod saw this call, so it may be tried again."""
+
+HEADER_ARRIVED: Final = "x-atheria-arrived"
+"""Set by the data listener's route: when the call came, seconds since 1970."""
+HEADER_CALLER: Final = "x-atheria-caller"
+"""Set by the data listener: whose call it is, where a key or a client certificate says so."""
+HEADER_BROKEN: Final = "x-atheria-broken"
+"""On a reply of the hold listener: the pod's connection broke after the call went to it."""
+TICKET: Final = "ticket"
+"""In the metadata that a released call gets from the activator: its number, for the report of its end."""
+METADATA: Final = "atheria"
+"""Namespace of our own metadata on endpoints and calls."""
+PRIVATE_HEADERS: Final = (
+    HEADER_TARGET,
+    HEADER_ATTEMPT,
+    HEADER_NOT_STARTED,
+    HEADER_ARRIVED,
+    HEADER_CALLER,
+    HEADER_BROKEN,
+)
+"""What nobody outside may set."""
 
 _HTTP: Final = "/http"
 _PODS: Final = "/pods"

@@ -6,6 +6,7 @@ from typing import Final
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
+from envoy.extensions.load_balancing_policies.least_request.v3 import least_request_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -20,14 +21,25 @@ What Envoy keeps is bounded by the stream window times the number of held calls.
 """
 UNBOUNDED: Final = 1_000_000
 """For circuit breakers: the activator bounds held calls, the pods' queues bound the rest."""
+PREMATURE_RESETS: Final = 10_000
+"""Envoy's guard against floods of resets: a connection with so many streams, most of them given up within 2 s, is closed.
+
+It also guards the hold listener, whose connections carry the calls of many callers: see CALLS_PER_CONNECTION. By
+default it is 500, so one impatient caller would end the held calls of all others.
+"""
+CALLS_PER_CONNECTION: Final = PREMATURE_RESETS - 1000
+"""After so many calls Envoy takes a new connection to a pod or to the hold: none ever reaches the guard."""
 CONNECT_TIMEOUT_MS: Final = 1000
 
 
 def build_cluster(name: str, *, http: bool) -> cluster_pb2.Cluster:
     """A cluster that speaks HTTP/1.1 to the pods' REST port (`http`) or HTTP/2 to their gRPC port."""
-    cluster = cluster_pb2.Cluster(
-        name=name, type=cluster_pb2.Cluster.EDS, lb_policy=cluster_pb2.Cluster.LEAST_REQUEST
-    )
+    cluster = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.EDS)
+    # Of all pods, not of two drawn at random: calls are few and long, and one too many on a pod waits a whole batch.
+    fewest = least_request_pb2.LeastRequest(selection_method=least_request_pb2.LeastRequest.FULL_SCAN)
+    policy = cluster.load_balancing_policy.policies.add().typed_extension_config
+    policy.name = "envoy.load_balancing_policies.least_request"
+    policy.typed_config.Pack(fewest)
     cluster.eds_cluster_config.eds_config.ads.SetInParent()
     cluster.eds_cluster_config.eds_config.resource_api_version = 2
     # Without a limit: a cluster without its pods would send calls nowhere.
@@ -46,6 +58,7 @@ def build_cluster(name: str, *, http: bool) -> cluster_pb2.Cluster:
         ):
             limit.value = UNBOUNDED
     options = http_protocol_options_pb2.HttpProtocolOptions()
+    options.common_http_protocol_options.max_requests_per_connection.value = CALLS_PER_CONNECTION
     if http:
         options.explicit_http_config.http_protocol_options.SetInParent()
     else:

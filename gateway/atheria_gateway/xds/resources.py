@@ -40,6 +40,10 @@ class EnvoyOptions:
     """Path of the unix socket on which the hold listener listens."""
     not_started_token: str
     """Secret value of HEADER_NOT_STARTED: no pod knows it, so none can have a call played again."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call from browsers; `*` for all."""
+    has_api_keys: bool = False
+    """Callers show keys."""
 
 
 def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
@@ -55,7 +59,15 @@ def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
                 (pods_cluster(model, http=http), None),
             ):
                 clusters[name] = packed(build_cluster(name, http=http))
-                assignments[name] = packed(build_load_assignment(name, ready, http=http, hold_socket=hold))
+                assignments[name] = packed(
+                    build_load_assignment(
+                        name,
+                        ready,
+                        http=http,
+                        hold_socket=hold,
+                        is_detained=hold is not None and model in plane.detained,
+                    )
+                )
                 endpoints[name] = frozenset(ready)
             for share in plane.shares.get(model, ()):
                 name = revision_cluster(model, share.revision, http=http)
@@ -65,7 +77,15 @@ def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
                 )
                 endpoints[name] = frozenset(share.endpoints)
     routes = packed(
-        build_route_configuration(ROUTE_CONFIG, plane.routing, options.not_started_token, _weights(plane))
+        build_route_configuration(
+            ROUTE_CONFIG,
+            plane.routing,
+            options.not_started_token,
+            _weights(plane),
+            idempotent=plane.idempotent,
+            cors_origins=options.cors_origins,
+            has_api_keys=options.has_api_keys,
+        )
     )
     return Snapshot(clusters=clusters, assignments=assignments, routes=routes, endpoints=endpoints)
 

@@ -16,7 +16,7 @@ import pytest
 def _load(name: str, file: str) -> ModuleType:
     """Import a helper beside this file under importlib mode, once."""
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -27,6 +27,8 @@ def _load(name: str, file: str) -> ModuleType:
 
 harness: Any = _load("gateway_harness", "harness.py")
 _load("gateway_real_cluster", "real_cluster.py")
+_load("operator_harness", "../operator/harness.py")
+_load("server_harness", "../server/harness.py")
 
 
 @pytest.fixture

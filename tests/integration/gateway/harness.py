@@ -51,23 +51,32 @@ async def eventually(what: str, condition: Callable[[], bool], limit_s: float = 
         raise AssertionError(f"not within {limit_s:g} s: {what}") from None
 
 
-def model_object(key: ModelKey, *, replicas: int = 0, queue_limit: int = 512) -> dict[str, Any]:
+def model_object(
+    key: ModelKey, *, replicas: int = 0, queue_limit: int = 512, batch_size: int = 8, idempotent: bool = False
+) -> dict[str, Any]:
     """An AtheriaModel as the API server gives it."""
     return {
         "metadata": {"namespace": key.namespace, "name": key.name, "uid": f"uid-{key.name}"},
-        "spec": {"replicas": replicas, "concurrency": {"maxQueueDepth": queue_limit}},
+        "spec": {
+            "model": {"idempotent": idempotent},
+            "replicas": replicas,
+            "batching": {"maxBatchSize": batch_size},
+            "concurrency": {"maxQueueDepth": queue_limit},
+        },
         "status": {"activeRevision": f"{key.name}-abc123", "phase": "ScaledToZero"},
     }
 
 
-def slice_object(key: ModelKey, ports: tuple[int, int] | None, revision: str = "abc123") -> dict[str, Any]:
+def slice_object(
+    key: ModelKey, ports: tuple[int, int] | None, revision: str = "abc123", suffix: str = "x"
+) -> dict[str, Any]:
     """The EndpointSlice of the model's pods: one pod on 127.0.0.1, or none."""
     endpoints = [] if ports is None else [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
     grpc_port, http_port = ports or (names.PORT_GRPC, names.PORT_HTTP)
     return {
         "metadata": {
             "namespace": key.namespace,
-            "name": f"{key.name}-{revision}-x",
+            "name": f"{key.name}-{revision}-{suffix}",
             "labels": {
                 names.LABEL_ROLE: names.ROLE_PODS,
                 names.LABEL_MODEL: key.name,
@@ -118,6 +127,10 @@ class FakeKube:
     def set_pod(self, key: ModelKey, ports: tuple[int, int] | None) -> None:
         self.put(Watched.SLICES, slice_object(key, ports))
 
+    def add_pod(self, key: ModelKey, ports: tuple[int, int] | None, number: int) -> None:
+        """One more pod, in a slice of its own: on one address the pods differ by their ports."""
+        self.put(Watched.SLICES, slice_object(key, ports, suffix=str(number)))
+
     def _send(self, watched: Watched, event: WatchEvent) -> None:
         for kind, queue in self._queues:
             if kind is watched:
@@ -144,6 +157,10 @@ class Pod:
         self.refusals = 0
         self.is_draining = False
         """Refuse calls as a server does between SIGTERM and its end."""
+        self.gate: asyncio.Event | None = None
+        """Answer only after it is set."""
+        self.running = 0
+        self.most_running = 0
         self.fails = False
         """Answer calls with an error of its own."""
         self.failures = 0
@@ -163,6 +180,13 @@ class Pod:
                 await context.abort(grpc.StatusCode.INTERNAL, "broken")
             self.calls += 1
             self.metadata.append(dict(context.invocation_metadata()))
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+            try:
+                if self.gate is not None:
+                    await self.gate.wait()
+            finally:
+                self.running -= 1
             return request
 
         async def bidi(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
@@ -222,6 +246,7 @@ class Gateway:
         self.directory = directory
         self.settings = Settings(run_directory=str(directory), pod_namespace="atheria-system", **changes)
         self.ports = (free_port(), free_port())
+        self.health_port = free_port()
         self.kube = FakeKube()
         self.demands = Demands()
         self.activator: Activator | None = None
@@ -241,7 +266,12 @@ class Gateway:
         envoy = EnvoyAdmin(self.settings.admin_socket)
         self.activator = Activator(
             settings=self.settings,
-            options=EnvoyOptions(hold_socket=self.settings.hold_socket, not_started_token=token),
+            options=EnvoyOptions(
+                hold_socket=self.settings.hold_socket,
+                not_started_token=token,
+                cors_origins=self.settings.cors_origins,
+                has_api_keys=bool(self.settings.api_keys_file),
+            ),
             kube=self.kube,
             envoy=envoy,
             probe=TcpProbe(),
@@ -261,11 +291,18 @@ class Gateway:
         self._cleanup.append(stop)
 
     async def start_envoy(self) -> None:
-        file = write_bootstrap(self.directory, self.settings, listen_address="127.0.0.1", ports=self.ports)
+        file = write_bootstrap(
+            self.directory,
+            self.settings,
+            listen_address="127.0.0.1",
+            ports=self.ports,
+            health_port=self.health_port,
+        )
         log = (self.directory / "envoy.log").open("wb")
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("envoy")),
             *("-c", str(file), "--concurrency", "1", "-l", "warning", "--disable-hot-restart"),
+            *("--file-flush-interval-msec", "50"),
             stdout=log,
             stderr=log,
         )
@@ -303,6 +340,10 @@ class Gateway:
             session.get("http://envoy/memory") as answer,
         ):
             return int((await answer.json())["allocated"])
+
+    def envoy_lines(self) -> list[str]:
+        """What Envoy has written."""
+        return (self.directory / "envoy.log").read_text(encoding="utf-8").splitlines()
 
     def channel(self, authority: str | None = None) -> grpc.aio.Channel:
         """A channel of its own to the gateway's gRPC port."""

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import grpc
-import yaml
 from gateway_harness import free_port
 
 from atheria_contract import names
 from atheria_contract.generated import control_pb2, control_pb2_grpc
-from atheria_gateway import settings
-from atheria_local import programs
 from atheria_local.control_plane import ControlPlane
+from bench import installation
+from bench.installation import CHART, SYSTEM_NAMESPACE
 
-CHART = Path(__file__).parents[3] / "charts" / "atheria"
-SYSTEM_NAMESPACE = "atheria-system"
 GATEWAY_POD_ADDRESS = "10.244.0.9"
 
 
@@ -36,17 +31,6 @@ def own_address() -> str:
         # Nothing is sent: this only asks the kernel for the source address of a route.
         one.connect(("192.0.2.1", 9))
         return str(one.getsockname()[0])
-
-
-def rendered_rights() -> list[dict[str, Any]]:
-    """ServiceAccount, roles and bindings as Helm renders them from the chart."""
-    programs.ensure(programs.HELM)
-    done = subprocess.run(
-        [programs.path(programs.HELM), "template", "atheria", str(CHART), "--namespace", SYSTEM_NAMESPACE,
-         "--show-only", "templates/gateway-rbac.yaml"],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
 
 
 class Cluster:
@@ -95,15 +79,13 @@ class Cluster:
             *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in (SYSTEM_NAMESPACE, "demo")),
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": SYSTEM_NAMESPACE}},
         )  # fmt: skip
-        self.apply(*rendered_rights())
+        self.apply(*installation.rendered_rights("gateway-rbac"))
 
     def kubeconfig_of_the_gateway(self, file: Path) -> Path:
         """A kubeconfig with the service account's token."""
-        token = self.kubectl("create", "token", "atheria-gateway", "-n", SYSTEM_NAMESPACE).strip()
-        config = yaml.safe_load(self._plane.kubeconfig.read_text(encoding="utf-8"))
-        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-        file.write_text(json.dumps(config), encoding="utf-8")
-        return file
+        return installation.kubeconfig_of(
+            self._plane.kubectl, self._plane.kubeconfig, "atheria-gateway", file
+        )
 
     def add_gateway_pod(self) -> None:
         """A ready pod with the labels of the gateway's Deployment."""
@@ -247,16 +229,12 @@ class ActivatorProcess:
         self.metrics_port = free_port()
         self._log = directory / "activator.log"
         self._process: asyncio.subprocess.Process | None = None
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "KUBECONFIG": str(kubeconfig),
-            names.ENV_POD_NAME: "gateway-0",
-            names.ENV_POD_NAMESPACE: SYSTEM_NAMESPACE,
-            names.ENV_DEMAND_TARGET: f"127.0.0.1:{sink.port}",
-            settings.ENV_RUN_DIRECTORY: str(directory),
-            settings.ENV_METRICS_PORT: str(self.metrics_port),
-            settings.ENV_DRAIN_SECONDS: "2",
-        }
+        self._environment = installation.activator_environment(
+            kubeconfig,
+            run_directory=directory,
+            demand_target=f"127.0.0.1:{sink.port}",
+            metrics_port=self.metrics_port,
+        )
 
     @property
     def log(self) -> str:
@@ -267,7 +245,7 @@ class ActivatorProcess:
         """Start it."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                str(Path(sys.executable).with_name("atheria-gateway")),
+                installation.program("atheria-gateway"),
                 env=self._environment,
                 stdout=log,
                 stderr=log,

@@ -54,8 +54,11 @@ async def test_all_held_calls_come_through_after_the_activator_was_killed(
             await eventually("20 held calls", lambda: _number(held) == 20)
             first.kill()
             await first.wait()
+            # Away for as long as a container takes that is started again: Envoy has asked many times by then.
+            await asyncio.sleep(4)
             second = await _activator(gateway, cluster, held)
-            await eventually("some calls held by the successor", lambda: _number(held) >= 1, 30)
+            await eventually("a call held by the successor", lambda: _number(held) >= 1, 30)
+            await eventually("all calls held by the successor", lambda: _number(held) == 20, 5)
             put(pod.ports)
             async with asyncio.timeout(60):
                 assert [len(await call) for call in calls] == [200_000] * 20

@@ -32,8 +32,8 @@ def _ready(address: str) -> dict[str, Any]:
 def test_ready_pods_come_with_both_ports_in_order() -> None:
     one = _slice("r1", _ready("10.0.0.2"), _ready("10.0.0.1"))
     assert one.endpoints == (
-        Endpoint(address="10.0.0.1", grpc_port=9001, http_port=9000),
-        Endpoint(address="10.0.0.2", grpc_port=9001, http_port=9000),
+        Endpoint(address="10.0.0.1", grpc_port=9001, http_port=9000, revision="qca-r1"),
+        Endpoint(address="10.0.0.2", grpc_port=9001, http_port=9000, revision="qca-r1"),
     )
     assert (one.model, one.revision) == (QCA, "r1")
 

@@ -92,3 +92,69 @@ def test_a_hold_that_ended_names_the_model_its_phase_the_reason_and_the_next_ste
 
 def test_a_hold_that_ended_before_the_cluster_was_listed_says_that_the_phase_is_unknown() -> None:
     assert "its phase is unknown" in hold_timeout(None, QCA.key, 1.0).message
+
+
+def test_a_hold_that_ended_with_busy_pods_says_so() -> None:
+    denial = hold_timeout(QCA, QCA.key, 300.0, ready_pods=2)
+    assert "the 2 ready pods of model demo/qca had no room for 300 s" in denial.message
+    assert "scaling.maxReplicas" in denial.message
+
+
+def test_one_caller_leaves_its_part_of_the_places_to_others() -> None:
+    model = Model(key=QCA.key, queue_limit=4)
+    queue = HoldQueue(total_limit=100, caller_share=0.5)
+
+    def admit(caller: str) -> Ticket | Denial:
+        return queue.admit(model.key, model, 0.0, caller=caller)
+
+    first = admit("key:greedy")
+    assert isinstance(first, Ticket)
+    assert isinstance(admit("key:greedy"), Ticket)
+    denial = admit("key:greedy")
+    assert isinstance(denial, Denial)
+    assert denial.refusal is Refusal.CALLER_FULL
+    assert (
+        "2 of your calls already wait for model demo/qca, allowed to one caller are 2 of 4" in denial.message
+    )
+    assert isinstance(admit("key:modest"), Ticket)
+    queue.leave(first)
+    queue.leave(first)
+    assert isinstance(admit("key:greedy"), Ticket)
+
+
+def test_one_callers_part_of_the_gateway_counts_over_all_models() -> None:
+    queue = HoldQueue(total_limit=4, caller_share=0.5)
+    for model in (QCA, KERR):
+        assert isinstance(queue.admit(model.key, model, 0.0, caller="a"), Ticket)
+    other = Model(key=ModelKey(namespace="demo", name="other"))
+    denial = queue.admit(other.key, other, 0.0, caller="a")
+    assert isinstance(denial, Denial)
+    assert "at this gateway" in denial.message
+
+
+def test_callers_that_are_unknown_have_no_share_and_every_share_is_one_call_at_least() -> None:
+    queue = HoldQueue(total_limit=100, caller_share=0.01)
+    assert isinstance(queue.admit(QCA.key, QCA, 0.0), Ticket)
+    assert isinstance(queue.admit(KERR.key, KERR, 0.0, caller="a"), Ticket)
+    assert isinstance(queue.admit(KERR.key, KERR, 0.0, caller="a"), Denial)
+
+
+def test_bytes_in_envoy_are_bounded_by_what_is_declared_and_by_what_is_measured() -> None:
+    model = Model(key=QCA.key, queue_limit=1000)
+    queue = HoldQueue(total_limit=1000, bytes_limit=2_000_000)
+
+    def admit(body_bytes: int | None = None) -> Ticket | Denial:
+        return queue.admit(model.key, model, 0.0, body_bytes=body_bytes)
+
+    large = admit(50_000_000)
+    assert isinstance(large, Ticket)
+    assert isinstance(admit(50_000_000), Ticket)
+    denial = admit(50_000_000)
+    assert isinstance(denial, Denial)
+    assert denial.refusal is Refusal.BYTES_FULL
+    assert "gateway.hold.maxBytes" in denial.message
+    assert isinstance(admit(), Ticket)
+    queue.leave(large)
+    assert isinstance(admit(50_000_000), Ticket)
+    small = HoldQueue(total_limit=1000, bytes_limit=2_000_000, measured_bytes=1_999_999)
+    assert isinstance(small.admit(model.key, model, 0.0), Denial)

@@ -49,6 +49,40 @@ def test_weights_are_read_and_a_revision_that_may_not_run_is_not_to_be_woken() -
     assert not model.may_wake
 
 
+def test_what_paces_and_times_a_models_calls_is_read() -> None:
+    body = {
+        "metadata": {"namespace": "demo", "name": "qca"},
+        "spec": {
+            "model": {"idempotent": True},
+            "batching": {"maxBatchSize": 16},
+            "concurrency": {"workersPerReplica": 2},
+        },
+        "status": {
+            "activeRevision": "qca-b",
+            "start": {"expectedAt": "1970-01-01T00:16:52Z"},
+            "starts": [
+                {"revision": "qca-b", "totalSeconds": 8.5},
+                {"revision": "qca-a", "totalSeconds": 99.0},
+            ],
+        },
+    }
+    model = model_from_object(body)
+    assert (model.is_idempotent, model.batch_size, model.workers) == (True, 16, 2)
+    assert (model.expected_ready_unix_s, model.start_seconds) == (1012.0, (8.5,))
+
+
+def test_starts_of_other_revisions_count_while_the_active_one_has_none_and_a_broken_time_counts_as_none() -> (
+    None
+):
+    status = {
+        "activeRevision": "qca-b",
+        "start": {"expectedAt": "soon"},
+        "starts": [{"revision": "qca-a", "totalSeconds": 99.0}],
+    }
+    model = model_from_object({"metadata": {"namespace": "demo", "name": "qca"}, "status": status})
+    assert (model.expected_ready_unix_s, model.start_seconds) == (None, (99.0,))
+
+
 def test_a_model_with_a_deletion_timestamp_is_leaving() -> None:
     metadata = {"namespace": "demo", "name": "qca", "deletionTimestamp": "2026-01-01T00:00:00Z"}
     assert model_from_object({"metadata": metadata}).is_leaving

@@ -8,16 +8,29 @@ from typing import Any
 
 import pytest
 from envoy.config.bootstrap.v3 import bootstrap_pb2
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2
+from envoy.extensions.access_loggers.stream.v3 import stream_pb2
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2
+from envoy.extensions.filters.http.grpc_web.v3 import grpc_web_pb2
 from envoy.extensions.filters.http.health_check.v3 import health_check_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
+from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import json_format
 
 from atheria_gateway.__main__ import main
-from atheria_gateway.xds.bootstrap import BootstrapOptions, build_bootstrap
+from atheria_gateway.xds.access_log import AccessLog
+from atheria_gateway.xds.bootstrap import build_bootstrap
+from atheria_gateway.xds.bootstrap_options import BootstrapOptions
+from atheria_gateway.xds.cluster_names import PRIVATE_HEADERS
+from atheria_gateway.xds.tls import TlsFiles
 
 # Importing a type registers it, so that json_format can read it inside an Any.
 _REGISTERED = (
@@ -25,28 +38,79 @@ _REGISTERED = (
     config_pb2,
     health_check_pb2,
     router_pb2,
+    als_pb2,
+    cel_pb2,
+    cors_pb2,
+    fixed_heap_pb2,
+    grpc_web_pb2,
+    header_mutation_pb2,
+    lua_pb2,
+    stream_pb2,
+    tls_pb2,
     http_connection_manager_pb2,
     http_protocol_options_pb2,
 )
 
 
-def _bootstrap() -> dict[str, Any]:
+def _bootstrap(**changes: Any) -> dict[str, Any]:
     return build_bootstrap(
-        BootstrapOptions(node_id="gateway-0", run_directory="/run/atheria", not_started_token="secret")
+        BootstrapOptions(
+            node_id="gateway-0", run_directory="/run/atheria", not_started_token="secret", **changes
+        )
     )
 
 
-def _managers() -> dict[str, dict[str, Any]]:
+def _managers(**changes: Any) -> dict[str, dict[str, Any]]:
     return {
         listener["name"]: listener["filter_chains"][0]["filters"][0]["typed_config"]
-        for listener in _bootstrap()["static_resources"]["listeners"]
+        for listener in _bootstrap(**changes)["static_resources"]["listeners"]
     }
 
 
 def test_envoys_own_types_accept_it() -> None:
     message = json_format.ParseDict(_bootstrap(), bootstrap_pb2.Bootstrap())
     assert message.node.id == "gateway-0"
-    assert [listener.name for listener in message.static_resources.listeners] == ["grpc", "http", "hold"]
+    names = [listener.name for listener in message.static_resources.listeners]
+    assert names == ["grpc", "http", "hold", "check"]
+
+
+def test_envoys_own_types_accept_every_option() -> None:
+    options = _bootstrap(
+        tls=TlsFiles(certificate="/tls/tls.crt", key="/tls/tls.key", client_authority="/ca/ca.crt"),
+        api_keys_file="/keys/keys",
+        memory_bytes=2**30,
+    )
+    message = json_format.ParseDict(options, bootstrap_pb2.Bootstrap())
+    names = [listener.name for listener in message.static_resources.listeners]
+    assert names == ["grpc", "http", "hold", "check", "health"]
+    assert {action.name.rpartition(".")[2] for action in message.overload_manager.actions} == {
+        "shrink_heap",
+        "stop_accepting_requests",
+        "reset_high_memory_stream",
+    }
+
+
+def test_what_passes_between_the_listeners_cannot_come_from_outside() -> None:
+    for name in ("grpc", "http"):
+        (extension,) = _managers()[name]["early_header_mutation_extensions"]
+        removed = {one["remove"] for one in extension["typed_config"]["mutations"]}
+        assert removed == set(PRIVATE_HEADERS)
+
+
+def test_keys_are_asked_for_behind_cors_and_before_anything_counts_the_call() -> None:
+    filters = [
+        one["name"].rpartition(".")[2] for one in _managers(api_keys_file="/k")["grpc"]["http_filters"]
+    ]
+    assert filters == ["health_check", "cors", "grpc_web", "lua", "grpc_stats", "router"]
+    assert "lua" not in str(_managers()["grpc"]["http_filters"])
+
+
+def test_the_access_log_has_no_query_no_key_and_no_body() -> None:
+    (log,) = _managers()["grpc"]["access_log"]
+    text = json.dumps(log).lower()
+    assert "%path(nq)%" in text
+    assert "authorization" not in text
+    assert _managers(access_log=AccessLog.OFF)["grpc"]["access_log"] == []
 
 
 def test_a_check_outlives_its_activator_and_is_never_cut_off() -> None:
@@ -70,18 +134,32 @@ def test_the_ports_open_only_with_routes_and_no_call_is_cut_off_by_time() -> Non
 
 def test_the_hold_marks_calls_that_never_reached_a_pod_and_removes_the_mark_from_pods_answers() -> None:
     manager = _managers()["hold"]
-    (mapper,) = manager["local_reply_config"]["mappers"]
-    assert mapper["headers_to_add"][0]["header"] == {"key": "x-not-started", "value": "secret"}
+    never, broken = manager["local_reply_config"]["mappers"]
+    assert never["headers_to_add"][0]["header"] == {"key": "x-not-started", "value": "secret"}
+    flags = [one["response_flag_filter"]["flags"] for one in never["filter"]["or_filter"]["filters"]]
+    assert flags == [["UH"], ["UF"], ["UO"], ["NC"]]
+    assert broken["headers_to_add"][0]["header"] == {"key": "x-atheria-broken", "value": "secret"}
     route = manager["route_config"]["virtual_hosts"][0]["routes"][0]
     assert "x-not-started" in route["response_headers_to_remove"]
 
 
-def test_the_activators_cluster_does_not_bound_held_calls() -> None:
-    (cluster,) = _bootstrap()["static_resources"]["clusters"]
-    for limits in cluster["circuit_breakers"]["thresholds"]:
-        assert (
-            min(limits[key] for key in ("max_requests", "max_pending_requests", "max_retries")) >= 1_000_000
-        )
+def test_neither_cluster_on_the_way_to_the_activator_bounds_held_calls() -> None:
+    clusters = _bootstrap()["static_resources"]["clusters"]
+    assert [cluster["name"] for cluster in clusters] == ["activator", "check"]
+    for cluster in clusters:
+        for limits in cluster["circuit_breakers"]["thresholds"]:
+            bounds = [limits[key] for key in ("max_requests", "max_pending_requests", "max_retries")]
+            assert min(bounds) >= 1_000_000
+
+
+def test_a_held_call_asks_a_missing_activator_again_within_half_a_second() -> None:
+    managers = _managers()
+    check = managers["hold"]["http_filters"][0]["typed_config"]["grpc_service"]
+    assert check["envoy_grpc"] == {"cluster_name": "check"}
+    route = managers["check"]["route_config"]["virtual_hosts"][0]["routes"][0]["route"]
+    assert route["cluster"] == "activator"
+    assert route["timeout"] == "0s"
+    assert route["retry_policy"]["retry_back_off"]["max_interval"] == "0.5s"
 
 
 def test_the_command_writes_the_file_and_keeps_the_secret_of_an_earlier_run(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from envoy.config.core.v3 import health_check_pb2
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+
 from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.routing import routing_table
@@ -15,7 +19,7 @@ from atheria_gateway.xds.cluster_names import (
     read_cluster_name,
     serving_cluster,
 )
-from atheria_gateway.xds.clusters import POD_WINDOW_BYTES, build_cluster
+from atheria_gateway.xds.clusters import POD_WINDOW_BYTES, PREMATURE_RESETS, build_cluster
 from atheria_gateway.xds.load_assignments import build_load_assignment
 from atheria_gateway.xds.routes import HEALTH_PREFIX, build_route_configuration
 
@@ -68,7 +72,7 @@ def test_a_header_that_names_no_model_is_refused_even_when_there_is_only_one() -
 
 def test_a_refusal_is_not_found_for_grpc_and_json_for_rest() -> None:
     for_grpc, for_rest = list(_anywhere().routes)[-2:]
-    assert for_grpc.match.HasField("grpc")
+    assert for_grpc.match.headers[0].string_match.prefix == "application/grpc"
     assert (
         for_grpc.response_headers_to_add[0].header.key,
         for_grpc.response_headers_to_add[0].header.value,
@@ -128,3 +132,52 @@ def test_a_cluster_never_panics_waits_for_its_endpoints_and_bounds_what_it_buffe
     assert cluster.eds_cluster_config.eds_config.initial_fetch_timeout.ToMilliseconds() == 0
     assert cluster.per_connection_buffer_limit_bytes.value == POD_WINDOW_BYTES
     assert all(limits.max_retries.value > 1000 for limits in cluster.circuit_breakers.thresholds)
+
+
+def test_calls_are_sent_again_only_when_no_pod_began_them_unless_the_model_may_compute_twice() -> None:
+    config = build_route_configuration(
+        "models", routing_table([QCA, KERR]), "secret", idempotent=frozenset({KERR})
+    )
+    for host in config.virtual_hosts:
+        assert host.retry_policy.retry_on == "connect-failure,refused-stream,retriable-headers"
+        for route in host.routes:
+            model = (
+                route.metadata.filter_metadata["atheria"]["model"] if route.metadata.filter_metadata else ""
+            )
+            own = route.route.retry_policy
+            if model == "demo/kerr":
+                assert own.retry_on == "connect-failure,refused-stream,retriable-headers,reset"
+                assert own.num_retries.value <= 4
+            else:
+                assert not own.retry_on
+
+
+def test_origins_are_allowed_for_every_host_and_none_by_default() -> None:
+    table = routing_table([QCA])
+    assert all(
+        not host.typed_per_filter_config
+        for host in build_route_configuration("models", table, "secret").virtual_hosts
+    )
+    config = build_route_configuration("models", table, "secret", cors_origins=("https://lab.example",))
+    for host in config.virtual_hosts:
+        policy = cors_pb2.CorsPolicy()
+        assert host.typed_per_filter_config["envoy.filters.http.cors"].Unpack(policy)
+        assert [match.exact for match in policy.allow_origin_string_match] == ["https://lab.example"]
+
+
+def test_a_detained_models_pods_are_known_but_the_hold_takes_its_calls() -> None:
+    pods = (Endpoint(address="10.0.0.1", revision="qca-r1"),)
+    first, hold = build_load_assignment(
+        "demo/qca", pods, http=False, hold_socket="/hold", is_detained=True
+    ).endpoints
+    assert [one.health_status for one in first.lb_endpoints] == [health_check_pb2.UNHEALTHY]
+    assert first.lb_endpoints[0].metadata.filter_metadata["atheria"]["revision"] == "qca-r1"
+    assert hold.priority == 1
+
+
+def test_a_connection_never_carries_so_many_calls_that_envoys_guard_against_resets_closes_it() -> None:
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    build_cluster("demo/qca", http=False).typed_extension_protocol_options[
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    ].Unpack(options)
+    assert options.common_http_protocol_options.max_requests_per_connection.value < PREMATURE_RESETS

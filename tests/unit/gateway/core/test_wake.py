@@ -1,36 +1,14 @@
-"""When a held call goes on, and when a model is woken."""
+"""When a model is woken."""
 
 from __future__ import annotations
 
 import pytest
 
-from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.model import Model, ModelKey
-from atheria_gateway.core.release import ReleaseAction, ReleaseObservation, release_action
 from atheria_gateway.core.wake import Wake, WakeObservation, decide_wake
 
-A, B = Endpoint(address="10.0.0.1"), Endpoint(address="10.0.0.2")
 SLEEPING = Model(key=ModelKey(namespace="demo", name="qca"), active_revision="qca-r1")
 RETRY_S = 2.0
-
-
-@pytest.mark.parametrize(
-    ("ready", "acknowledged", "attempt", "action"),
-    [
-        ((), frozenset(), 1, ReleaseAction.WAIT),
-        ((A,), frozenset(), 1, ReleaseAction.WAIT),
-        ((), frozenset({A}), 1, ReleaseAction.WAIT),
-        ((A,), frozenset({B}), 1, ReleaseAction.WAIT),
-        ((A, B), frozenset({B}), 1, ReleaseAction.RELEASE),
-        ((A,), frozenset({A}), 2, ReleaseAction.PROBE_THEN_RELEASE),
-        ((A,), frozenset({B}), 2, ReleaseAction.WAIT),
-    ],
-)
-def test_a_call_goes_on_only_to_a_pod_that_is_ready_and_that_envoy_knows(
-    ready: tuple[Endpoint, ...], acknowledged: frozenset[Endpoint], attempt: int, action: ReleaseAction
-) -> None:
-    seen = ReleaseObservation(ready=ready, acknowledged=acknowledged, attempt=attempt)
-    assert release_action(seen) is action
 
 
 def _seen(held: int = 1, ready_pods: int = 0, last_s: float | None = None) -> WakeObservation:
