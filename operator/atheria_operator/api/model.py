@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -23,24 +24,77 @@ class ModelKey:
         return f"{self.namespace}/{self.name}"
 
 
+class ScalingMetric(StrEnum):
+    """What the number of pods follows; the words of spec.scaling.metric."""
+
+    QUEUE_DEPTH = "queueDepth"
+    """Offered load and what waits."""
+    CONCURRENCY = "concurrency"
+    """Mean of the calls held and in flight."""
+    REQUESTS_PER_SECOND = "requestsPerSecond"
+    LATENCY = "latency"
+    """Mean seconds of a call, held and computed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledMinimum:
+    """A window that comes back each day or on some days of the week, and the fewest pods in it."""
+
+    min_replicas: int
+    start_minute: int
+    """Minutes after midnight, local time of `zone`."""
+    end_minute: int
+    """Not included; at or before the start = on the next day."""
+    days: frozenset[int] = frozenset(range(7))
+    """Days of the week on which it begins, Monday = 0."""
+    zone: tzinfo = UTC
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingPolicy:
-    """Bounds and delays of a model's number of pods."""
+    """Bounds, target and delays of a model's number of pods."""
 
     min_replicas: int = 0
     max_replicas: int = 1
     initial_replicas: int = 1
     """Pods of a model that was just created."""
-    target_calls: int = 4
-    """Calls per pod to aim at."""
-    idle_timeout_seconds: float = 60.0
+    metric: ScalingMetric = ScalingMetric.QUEUE_DEPTH
+    target_calls: float = 4
+    """Calls, or with REQUESTS_PER_SECOND calls in a second, that one pod takes."""
+    target_latency_seconds: float = 1.0
+    """With LATENCY."""
+    target_utilization: float = 0.85
+    """Share of the target that steady load may fill, above 0 and at most 1."""
+    stable_window_seconds: float = 60.0
+    """Steady load is the average over this."""
+    panic_window_percent: float = 10.0
+    """Of the stable window: the short window that sees a burst."""
+    panic_threshold: float = 2.0
+    """With CONCURRENCY: the short window counts once it needs so many times the ready pods."""
+    max_scale_up_rate: float = 1000.0
+    """One decision goes to at most so many times the ready pods (at least one)."""
+    max_scale_down_rate: float = 2.0
+    """One decision keeps at least the pods divided by this; an idle model goes to its minimum at once."""
     scale_down_delay_seconds: float = 30.0
+    """Fewer pods must have been enough for at least so long."""
+    idle_timeout_seconds: float = 300.0
+    """The last pods go after at most so long without a call."""
+    weighs_cold_starts: bool = True
+    """Pods are kept until keeping them has cost as much as their next start, within both bounds above."""
+    waiting_usd_per_hour: float = 20.0
+    """What an hour of waiting for a start costs, all callers together."""
+    schedule: tuple[ScheduledMinimum, ...] = ()
     is_external: bool = False
     """Somebody else decides: spec.replicas is copied."""
 
     def clamp(self, replicas: int) -> int:
         """`replicas` within the bounds."""
         return min(self.max_replicas, max(self.min_replicas, replicas))
+
+    @property
+    def panic_window_seconds(self) -> float:
+        """Length of the short window."""
+        return self.stable_window_seconds * self.panic_window_percent / 100
 
 
 class Strategy(StrEnum):
@@ -59,6 +113,8 @@ class AnalysisPolicy:
     max_error_ratio: float = 0.02
     """Share of failed calls above that of the stable revision."""
     max_p95_ratio: float = 1.5
+    max_quality_loss: float = 1.0
+    """As a multiple of what the quality gate allows."""
     min_calls: int = 20
 
 
@@ -72,6 +128,8 @@ class RolloutPolicy:
     step_seconds: float = 60.0
     analysis: AnalysisPolicy = field(default_factory=AnalysisPolicy)
     unschedulable_seconds: float = 60.0
+    waits_for_stuck_pods: bool = False
+    """A swap waits for a pod that never goes, instead of going on without it."""
     is_paused: bool = False
     history_limit: int = 2
 

@@ -23,7 +23,6 @@ from atheria_operator.api.model import (
     ModelKey,
     Price,
     Problem,
-    ScalingPolicy,
 )
 from atheria_operator.api.optimization import (
     cache_section,
@@ -36,6 +35,7 @@ from atheria_operator.api.optimization import (
 from atheria_operator.api.pod_template import shape_problem
 from atheria_operator.api.quantities import GIB, quantity_bytes
 from atheria_operator.api.rollout import rollout_policy
+from atheria_operator.api.scaling import scaling_policy
 from atheria_operator.api.types import AtheriaModelSpec, HardwareProfileSpec
 from atheria_operator.api.types.profile import Price as GivenPrice
 from atheria_operator.api.types.serving import Memory
@@ -64,18 +64,13 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
         return Problem(reason=INVALID_SPEC, message=_sentence(error))
     if problem := _source_problem(spec.model.source) or _parameter_problem(spec.model.parameters):
         return problem
-    if spec.scaling.minReplicas > spec.scaling.maxReplicas:
-        return Problem(
-            reason=INVALID_SPEC,
-            message=f"spec.scaling.minReplicas is {spec.scaling.minReplicas}, above maxReplicas "
-            f"{spec.scaling.maxReplicas}: lower minReplicas or raise maxReplicas",
-        )
     if message := shape_problem(spec.podTemplate):
         return Problem(reason=INVALID_SPEC, message=message)
     key = key_of(body)
     try:
         warmup = warmup_section(spec.warmup)
         memory = _memory(spec.model.memory)
+        scaling = scaling_policy(spec.scaling)
     except ValueError as error:
         return Problem(reason=INVALID_SPEC, message=str(error))
     return ModelIntent(
@@ -105,17 +100,7 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
         memory=memory,
         pod_template=spec.podTemplate,
         cache=cache_volume(spec.cache),
-        scaling=ScalingPolicy(
-            min_replicas=spec.scaling.minReplicas,
-            max_replicas=spec.scaling.maxReplicas,
-            initial_replicas=spec.scaling.initialReplicas,
-            target_calls=spec.scaling.target,
-            idle_timeout_seconds=duration_seconds(spec.scaling.idleTimeout, "spec.scaling.idleTimeout"),
-            scale_down_delay_seconds=duration_seconds(
-                spec.scaling.scaleDownDelay, "spec.scaling.scaleDownDelay"
-            ),
-            is_external=spec.scaling.scalingClass == "external",
-        ),
+        scaling=scaling,
         rollout=rollout_policy(spec.rollout),
         requested_replicas=spec.replicas,
     )

@@ -16,9 +16,11 @@ def rollout_policy(given: Rollout) -> RolloutPolicy:
         analysis=AnalysisPolicy(
             max_error_ratio=given.analysis.maxErrorRatio,
             max_p95_ratio=given.analysis.maxP95Ratio,
+            max_quality_loss=given.analysis.maxQualityLoss,
             min_calls=given.analysis.minCalls,
         ),
         unschedulable_seconds=duration_seconds(given.unschedulableAfter, "spec.rollout.unschedulableAfter"),
+        waits_for_stuck_pods=given.stuckPods == "wait",
         is_paused=given.pause,
         history_limit=given.revisionHistoryLimit,
     )

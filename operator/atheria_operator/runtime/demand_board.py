@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.rollout.analysis import CallFigures
@@ -41,20 +42,23 @@ class DemandBoard:
                     else line.arrivals_total
                 )
                 self._calls_total[key] = self._calls_total.get(key, 0) + since
-            self._count_revisions(key, line.revisions, old.revisions)
+            # Nor is it known how much of that another operator has counted already.
+            self._count_revisions(key, line.revisions, line.revisions if before is None else old.revisions)
             if (line.held, line.in_flight) != (old.held, old.in_flight):
                 self._wakeups.wake(key)
 
     def demand(self, key: ModelKey) -> Demand | None:
         """Demand of a model now; None when nobody says anything."""
-        return demand_of(key, self._reports.values(), self._clock.monotonic_seconds())
+        said = demand_of(key, self._reports.values(), self._clock.monotonic_seconds())
+        # Counted by gateway: one that comes late or restarts does not look like a burst.
+        return None if said is None else replace(said, arrivals_total=self.calls_total(key))
 
     def calls_total(self, key: ModelKey) -> int:
         """Calls of a model that all gateways together have told of since this process started; never less than before."""
         return self._calls_total.get(key, 0)
 
     def revision_calls(self, key: ModelKey) -> Mapping[str, CallFigures]:
-        """Totals by name of the revision, of those that share a model's calls now."""
+        """By name of the revision, of those that share a model's calls now; only what this process has heard them grow by."""
         return dict(self._revisions.get(key, {}))
 
     def forget(self, key: ModelKey) -> None:

@@ -11,14 +11,18 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from atheria_contract import names
 from atheria_operator.api.model import ModelIntent, ModelKey, Problem
 from atheria_operator.api.parse import parse_model
 from atheria_operator.domain.observed import Body, Observed, replicas_of
-from atheria_operator.domain.pods import is_ready
-from atheria_operator.domain.scaling.decide import Decision, Observation, ScalingState, decide
+from atheria_operator.domain.pods import Told, is_ready
+from atheria_operator.domain.scaling.decide import decide
+from atheria_operator.domain.scaling.decision import Decision, ScalingReason
+from atheria_operator.domain.scaling.observe import first_seen, observation_of
+from atheria_operator.domain.scaling.state import ScalingState
 from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import (
     CONFLICT,
@@ -42,6 +46,10 @@ SILENT_SECONDS: Final = 5.0
 """The same while no gateway speaks: no clock runs then, and a call wakes the loop."""
 
 
+SCHEDULE_SECONDS: Final = 15.0
+"""The same while only the clock on the wall can change anything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingPorts:
     """What the loop needs from outside."""
@@ -57,14 +65,24 @@ class Scaler:
     """Scales one model for as long as it exists in this operator."""
 
     def __init__(
-        self, key: ModelKey, ports: ScalingPorts, decisions: deque[Mapping[str, Any]], meter: Meter
+        self,
+        key: ModelKey,
+        ports: ScalingPorts,
+        decisions: deque[Mapping[str, Any]],
+        meter: Meter,
+        told: Mapping[str, Told] | None = None,
     ) -> None:
-        """`decisions` is the ring that the status shows, newest first, and `meter` its sums; shared with the reconciler."""
+        """`decisions` is the ring that the status shows, newest first, `meter` its sums, `told` what is known of starting pods;
+        shared with the reconciler."""
         self._key = key
         self._ports = ports
         self._decisions = decisions
         self._meter = meter
+        self._told: Mapping[str, Told] = {} if told is None else told
         self._state = ScalingState()
+        self._starting: dict[str, float] = {}
+        self._lacks_nodes = False
+        self._half_written: tuple[int, Decision] | None = None
         self._parsed: tuple[str, ModelIntent | Problem] | None = None
         # What this loop wrote itself, until the watches have caught up.
         self._written: dict[ObjectRef, Scale] = {}
@@ -112,16 +130,21 @@ class Scaler:
             in_flight=0 if demand is None else demand.calls,
             calls_total=self._ports.demand.calls_total(self._key),
         )
-        ready = int((body.get("status") or {}).get("readyReplicas") or 0)
-        state, decision = decide(
-            self._state,
-            Observation(
-                requested_replicas=requested, actual_replicas=actual, ready_replicas=ready, demand=demand
-            ),
-            intent.scaling,
-            self._ports.clock.monotonic_seconds(),
+        now = self._ports.clock.monotonic_seconds()
+        self._starting = first_seen(observed.pods, self._starting, now)
+        observation = observation_of(
+            status=status,
+            pods=observed.pods,
+            told=self._told,
+            seen=self._starting,
+            requested=requested,
+            actual=actual,
+            demand=demand,
+            now_seconds=now,
+            wall_time=datetime.fromisoformat(self._ports.clock.now()),
         )
-        self._ports.telemetry.replicas(self._key, desired=decision.replicas, ready=ready)
+        state, decision = decide(self._state, observation, intent.scaling, now)
+        self._ports.telemetry.replicas(self._key, desired=decision.replicas, ready=observation.ready_replicas)
         wanted = {
             ref: decision.replicas if ref == model_ref or may_run(status, ref.name) else 0
             for ref in seen
@@ -129,15 +152,31 @@ class Scaler:
             and (ref == model_ref or may_run(status, ref.name) is not None)
         }
         changes = {ref: seen[ref] for ref, replicas in wanted.items() if seen[ref].replicas != replicas}
+        if self._half_written is not None:
+            before, earlier = self._half_written
+            self._half_written = None
+            if before != actual == earlier.replicas:
+                self._tell(body, before, earlier)
         if changes:
-            await self._write(changes, wanted, intent, model_ref)
-            if actual != decision.replicas and any(may_run(status, ref.name) for ref in changes):
+            is_told = actual != decision.replicas and any(may_run(status, ref.name) for ref in changes)
+            try:
+                await self._write(changes, wanted, intent, model_ref)
+            except Raced:
+                # The first of the writes may have been done: then the next look tells it.
+                self._half_written = (actual, decision) if is_told else None
+                raise
+            if is_told:
                 self._tell(body, actual, decision)
+        if decision.reason is ScalingReason.NO_CAPACITY and not self._lacks_nodes:
+            self._tell(body, actual, decision)
+            self._lacks_nodes = True
+        elif not observation.unschedulable_replicas:
+            self._lacks_nodes = False
         self._state = state
         is_quiet = demand is None or demand.calls == 0
         is_smallest = decision.replicas <= intent.scaling.min_replicas
         if intent.scaling.is_external or (is_quiet and is_smallest):
-            return None
+            return SCHEDULE_SECONDS if intent.scaling.schedule else None
         return SILENT_SECONDS if demand is None else TICK_SECONDS
 
     def _parse(self, body: Body) -> ModelIntent | Problem:
@@ -195,10 +234,14 @@ class Scaler:
     def _tell(self, body: Body, before: int, decision: Decision) -> None:
         reason = "ScaledUp" if decision.replicas > before else "ScaledDown"
         message = f"from {before} to {decision.replicas} pods: {decision.message}"
+        if decision.replicas == before:
+            reason, message = decision.reason.value, decision.message
         _LOG.info(
             "model=%s scaled=%s->%s reason=%s", self._key, before, decision.replicas, decision.reason.value
         )
-        self._ports.events.publish(body, is_warning=False, reason=reason, message=message)
+        self._ports.events.publish(
+            body, is_warning=decision.replicas == before, reason=reason, message=message
+        )
         self._ports.telemetry.scaled(self._key, decision.reason.value)
         self._decisions.appendleft(
             {
@@ -206,6 +249,10 @@ class Scaler:
                 "replicas": decision.replicas,
                 "reason": decision.reason.value,
                 "message": decision.message,
+                "before": before,
+                **({"formula": decision.formula} if decision.formula else {}),
+                **({"bound": decision.bound} if decision.bound else {}),
+                "inputs": {name: float(f"{value:.6g}") for name, value in decision.inputs.items()},
             }
         )
 

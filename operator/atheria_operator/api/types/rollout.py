@@ -28,6 +28,14 @@ class Analysis(Part):
         description="Most that the canary's 95th percentile of latency may be, as a multiple of the stable revision's. "
         "Default: 1.5. From 1 to 100.",
     )
+    maxQualityLoss: float = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Most that a quality metric of the canary may be worse than the stable revision's, as a multiple of what its "
+        "quality gate allows: with errors of at most 0.05 allowed and 1 here, 0.05 more; 0 = no worse at all. Both measure "
+        "against their fp32 baselines. Default: 1. From 0 to 1000.",
+    )
     minCalls: int = Field(
         default=20,
         ge=0,
@@ -67,12 +75,18 @@ class Rollout(Part):
     analysis: Analysis = Field(
         default=Analysis(),
         description="With canary: what it is compared by; one that is worse gets no more calls. Default: 2 of 100 more failed "
-        "calls, 1.5 times the 95th percentile, after 20 calls.",
+        "calls, 1.5 times the 95th percentile, after 20 calls; a quality that is worse by what its gate allows.",
     )
     unschedulableAfter: LongDuration = Field(
         default="60s",
         description="With auto: how long a new pod may find no node before the old ones make room; with a swap also how long the "
         "new pods may, before the old revision comes back. Default: 60s. At most 24h.",
+    )
+    stuckPods: Literal["skip", "wait"] = Field(
+        default="skip",
+        description="With a swap: what to do about an old pod that is still there 30 s after its terminationGracePeriodSeconds, such "
+        "as one on a lost node. skip (the new pods start where the scheduler finds a free device; the old one's counts as taken as "
+        "long as it is there) or wait (until it is gone). Default: skip.",
     )
     pause: bool = Field(
         default=False,
@@ -84,6 +98,36 @@ class Rollout(Part):
         ge=0,
         le=20,
         description="Old revisions that are kept without pods, to go back to. Default: 2. From 0 to 20.",
+    )
+
+
+class LatencyBucket(Part):
+    """Calls that took about as long."""
+
+    upToSeconds: float = Field(ge=0, description="Longest of them, in seconds.")
+    calls: int = Field(ge=0, description="How many.", json_schema_extra={"format": "int64"})
+
+
+class CountedCalls(Part):
+    """What the gateways counted of one revision in a canary's step."""
+
+    revision: str = Field(description="Name of the revision.")
+    calls: int = Field(ge=0, description="Answered calls.", json_schema_extra={"format": "int64"})
+    errors: int = Field(
+        ge=0,
+        description="Those of them that failed by the server's fault.",
+        json_schema_extra={"format": "int64"},
+    )
+    p95Seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Time that 95 of 100 calls do not exceed, in seconds; absent without timed calls.",
+    )
+    latency: list[LatencyBucket] = Field(
+        default=[],
+        max_length=256,
+        description="Calls by their time, not cumulative, at most 256 buckets.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
@@ -127,4 +171,15 @@ class RolloutStatus(Part):
     )
     answered: str | None = Field(
         default=None, description="Value of the annotation atheria.dev/rollout that was obeyed."
+    )
+    counted: list[CountedCalls] = Field(
+        default=[],
+        max_length=2,
+        description="Calls of the canary's step so far, of the stable revision and of the candidate; at most 2.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]},
+    )
+    countedAt: str | None = Field(
+        default=None,
+        description="When counted was written, RFC 3339 in UTC: every 10 s, and with every other change.",
+        json_schema_extra={"format": "date-time"},
     )

@@ -1,22 +1,20 @@
-"""What is served, on what, and how calls and pods are counted."""
+"""What is served, on what, and how calls are counted."""
 
 # ruff: noqa: N815 - fields are spelt as in the API.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from atheria_operator.api.types.fields import (
     SOURCE_FORMS,
     SOURCE_PATTERN,
     Bytes,
-    LongDuration,
     Part,
     Preserved,
     ShortDuration,
-    refusal,
 )
 
 AUTO_PROFILE: Final = "auto"
@@ -76,8 +74,8 @@ class Model(Part):
     )
     idempotent: bool = Field(
         default=False,
-        description="Whether a call may be computed twice: if a worker process dies, its calls are computed again, once, "
-        "instead of failing with UNAVAILABLE. Default: false.",
+        description="Whether a call may be computed twice: if a worker process dies, its calls are computed again, once, and if "
+        "a pod vanishes, the gateway sends its calls again, instead of failing with UNAVAILABLE. Default: false.",
     )
     memory: Memory = Field(
         default=Memory(),
@@ -137,53 +135,4 @@ class Concurrency(Part):
         le=1_000_000,
         description="Rows waiting in a pod, and calls held in a gateway, at most; further calls get RESOURCE_EXHAUSTED. "
         "Default: 512. From 1 to 1000000.",
-    )
-
-
-class Scaling(Part):
-    """How many pods."""
-
-    model_config = ConfigDict(
-        json_schema_extra=refusal(
-            "self.minReplicas <= self.maxReplicas",
-            "minReplicas must not be above maxReplicas: lower minReplicas or raise maxReplicas",
-        )
-    )
-
-    minReplicas: int = Field(
-        default=0,
-        ge=0,
-        le=1000,
-        description="Fewest pods. 0 lets the model go to zero when idle. Default: 0. From 0 to 1000.",
-    )
-    maxReplicas: int = Field(
-        default=1, ge=1, le=1000, description="Most pods. Default: 1. From 1 to 1000, not below minReplicas."
-    )
-    initialReplicas: int = Field(
-        default=1,
-        ge=0,
-        le=1000,
-        description="Pods that a newly created model starts, so that it is warm before its first call; 0 starts none. Within "
-        "minReplicas and maxReplicas; not used with class external. Default: 1. From 0 to 1000.",
-    )
-    metric: Literal["queueDepth"] = Field(
-        default="queueDepth",
-        description="What is compared with target: queueDepth, the calls held in gateways or in flight. Default: queueDepth.",
-    )
-    target: int = Field(
-        default=4, ge=1, le=100_000, description="Calls per pod to aim at. Default: 4. From 1 to 100000."
-    )
-    idleTimeout: LongDuration = Field(
-        default="60s",
-        description="Time without any call after which the model goes to minReplicas, e.g. 5m. Default: 60s. At most 24h.",
-    )
-    scaleDownDelay: LongDuration = Field(
-        default="30s",
-        description="Time that fewer pods must have been enough before one is taken away, e.g. 30s. Default: 30s. At most 24h.",
-    )
-    scalingClass: Literal["atheria", "external"] = Field(
-        default="atheria",
-        alias="class",
-        description="Who decides the number of pods: atheria (from calls), or external (spec.replicas, as written through the "
-        "scale subresource by a person, HPA or KEDA). Default: atheria.",
     )

@@ -17,7 +17,8 @@ from atheria_operator.api.types.optimization import (
     compiled_code_is_signed,
 )
 from atheria_operator.api.types.rollout import Rollout
-from atheria_operator.api.types.serving import Batching, Concurrency, Hardware, Model, Scaling
+from atheria_operator.api.types.scaling import Scaling
+from atheria_operator.api.types.serving import Batching, Concurrency, Hardware, Model
 
 
 class AtheriaModelSpec(Part):

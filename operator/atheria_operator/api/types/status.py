@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from atheria_operator.api.types.decision import ScaleDecision
 from atheria_operator.api.types.fields import Part, Preserved
 from atheria_operator.api.types.rollout import RolloutStatus
 
@@ -207,6 +208,14 @@ class QualityMetric(Part):
     limit: float | None = Field(
         default=None, description="The limit it was judged by; absent = it was only measured."
     )
+    better: Literal["higher", "lower"] | None = Field(
+        default=None,
+        description="Whether higher (an agreement) or lower (an error) is better; absent = not told.",
+    )
+    outcome: Literal["passed", "failed", "not gated", "within noise"] | None = Field(
+        default=None,
+        description="What the gate said of it; within noise = above its limit by less than two standard errors; absent = not told.",
+    )
 
 
 class QualityStatus(Part):
@@ -292,15 +301,6 @@ class Steadiness(Part):
         default=None, ge=0, description="Of the shape that was slowest, without unit."
     )
     bucket: str | None = Field(default=None, description="That shape and its rows.")
-
-
-class ScaleDecision(Part):
-    """One decision of the autoscaler that changed something."""
-
-    time: str = Field(description="When, RFC 3339 in UTC.", json_schema_extra={"format": "date-time"})
-    replicas: int = Field(ge=0, description="Pods decided.")
-    reason: str = Field(description="Why, one word in CamelCase.")
-    message: str = Field(description="The numbers that led to it.")
 
 
 class RefusedProfile(Part):

@@ -24,7 +24,7 @@ def test_a_source_is_enough_and_the_rest_has_defaults(body: Bodies) -> None:
     assert (found.serving.max_batch_size, found.serving.max_latency_seconds) == (8, 0.05)
     scaling = found.scaling
     assert (scaling.min_replicas, scaling.max_replicas, scaling.initial_replicas) == (0, 1, 1)
-    assert (scaling.idle_timeout_seconds, scaling.scale_down_delay_seconds) == (60, 30)
+    assert (scaling.idle_timeout_seconds, scaling.scale_down_delay_seconds) == (300, 30)
     assert not scaling.is_external
 
 

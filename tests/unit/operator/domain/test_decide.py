@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atheria_operator.api.model import ScalingPolicy
-from atheria_operator.domain.scaling.decide import (
-    STARTUP_ALLOWANCE_SECONDS,
-    Decision,
-    Observation,
-    ScalingReason,
-    ScalingState,
-    decide,
-)
+from atheria_operator.domain.scaling.decide import STARTUP_ALLOWANCE_SECONDS, decide
+from atheria_operator.domain.scaling.decision import Decision, ScalingReason
 from atheria_operator.domain.scaling.demand import Demand
+from atheria_operator.domain.scaling.observation import Observation
+from atheria_operator.domain.scaling.state import ScalingState
 
-POLICY = ScalingPolicy(max_replicas=4, target_calls=2, idle_timeout_seconds=10, scale_down_delay_seconds=5)
+POLICY = ScalingPolicy(
+    max_replicas=4,
+    target_calls=2,
+    target_utilization=1.0,
+    idle_timeout_seconds=10,
+    scale_down_delay_seconds=5,
+)
 
 
 def calls(held: int = 0, in_flight: int = 0, arrivals: int = 0, *, complete: bool = True) -> Demand:

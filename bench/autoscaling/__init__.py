@@ -1,0 +1,1 @@
+"""The autoscaler on recorded traffic, beside everybody else: `python -m bench.autoscaling`."""
