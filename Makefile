@@ -56,10 +56,18 @@ bench-serving: setup ## measure the model server beside its peers, about 15 minu
 bench-quality: setup ## how far each precision of the shipped law is from fp32, about a minute (OPTIONS="--help")
 	@$(BIN)/python -m bench.quality $(OPTIONS)
 
+.PHONY: bench-autoscaling
+bench-autoscaling: setup ## replay recorded traffic under Atheria's policy and others', about 10 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.autoscaling $(OPTIONS)
+
 .PHONY: bench-compile
 bench-compile: setup ## what compiling, batching and the compile cache save on this machine, about 10 minutes
 	@$(BIN)/python -m bench.optimization.chain
 	$(BIN)/python -m bench.optimization.compile_cache
+
+.PHONY: chaos
+chaos: setup ## ten minutes of kills, edits, deletions and outages under steady calls: no call may be lost but by a kill (OPTIONS="--help")
+	@$(BIN)/python -m bench.chaos $(OPTIONS)
 
 .PHONY: format
 format: ## rewrite the sources in the project's format

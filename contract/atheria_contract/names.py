@@ -55,6 +55,8 @@ PORT_GRPC: Final = 8001
 PORT_HTTP: Final = 8000
 PORT_NAME_GRPC: Final = "grpc"
 PORT_NAME_HTTP: Final = "http"
+PORT_GATEWAY_HEALTH: Final = 8003
+"""Gateway with TLS: /healthz in plain text, for probes."""
 PORT_DEMAND: Final = 8002
 """Operator: gRPC sink of the gateways' demand reports (control.proto)."""
 PORT_METRICS: Final = 9090
@@ -68,6 +70,11 @@ HEADER_REFUSED: Final = "atheria-refused"
 For gRPC it is metadata of an answer without messages (trailers only), for REST a header of the 503.
 """
 REFUSED_DRAINING: Final = "draining"
+
+HEADER_REVISION: Final = "atheria-revision"
+"""On an answer through the gateway: name of the revision whose pod gave it."""
+HEADER_HELD: Final = "atheria-held-seconds"
+"""On an answer through the gateway: how long the call was held, absent when it was not."""
 
 CONTAINER_MODEL: Final = "model"
 CONFIG_DIRECTORY: Final = "/etc/atheria"
@@ -103,6 +110,8 @@ METRIC_MODEL_WARMUP_SECONDS: Final = "atheria_model_warmup_seconds"
 METRIC_READY: Final = "atheria_model_ready"
 METRIC_BUILD_INFO: Final = "atheria_build_info"
 METRIC_GATEWAY_HELD: Final = "atheria_gateway_held_requests"
+METRIC_GATEWAY_HELD_BYTES: Final = "atheria_gateway_held_bytes"
+METRIC_GATEWAY_REQUESTS: Final = "atheria_gateway_requests_total"
 METRIC_GATEWAY_HOLD_SECONDS: Final = "atheria_gateway_hold_seconds"
 METRIC_GATEWAY_WAKES: Final = "atheria_gateway_wakes_total"
 METRIC_RECONCILE_SECONDS: Final = "atheria_operator_reconcile_duration_seconds"

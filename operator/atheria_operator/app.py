@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from atheria_operator.adapters.pod_reports import HttpPodReports
 from atheria_operator.adapters.telemetry import PrometheusTelemetry, serve_metrics
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
-from atheria_operator.handlers.children import known_objects, register_children
+from atheria_operator.handlers.children import known_objects, opted_in, register_children
 from atheria_operator.handlers.dependencies import Dependencies
 from atheria_operator.handlers.lifecycle import QuietHandlers, build_kopf_settings, register_login
 from atheria_operator.handlers.models import register_models
@@ -26,8 +27,10 @@ from atheria_operator.runtime.demand_board import DemandBoard
 from atheria_operator.runtime.heartbeat import Heartbeat
 from atheria_operator.runtime.leadership import Leadership
 from atheria_operator.runtime.presence import Presence
+from atheria_operator.runtime.reach import EVERY_SECONDS, Reach, ReachChanged
 from atheria_operator.runtime.release import Release
 from atheria_operator.runtime.sight import Blind, Sight
+from atheria_operator.runtime.upgrade_wave import UpgradeWave
 from atheria_operator.runtime.wakeups import Wakeups
 from atheria_operator.settings import Settings
 
@@ -57,9 +60,14 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
     leadership = None
     if settings.pod_namespace:
         store = KubeLease(api, settings.pod_namespace, clock.now)
-        leadership = Leadership(
-            store, settings.pod_name, clock, lambda is_leader: telemetry.led(is_leader=is_leader)
-        )
+
+        def led(is_leader: bool) -> None:
+            telemetry.led(is_leader=is_leader)
+            if is_leader:
+                # At the start there is little to find; after an outage it is what watches did not tell.
+                presence.hurry()
+
+        leadership = Leadership(store, settings.pod_name, clock, led)
     else:
         telemetry.led(is_leader=True)
     pod_reports = HttpPodReports()
@@ -81,12 +89,14 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             metrics_port,
             settings.namespaces or "all",
         )
+        namespaces = list(settings.namespaces)
         cluster = KubeClusterWriter(
             api,
             may_write=(lambda: True) if leadership is None else (lambda: leadership.may_write),
             called=telemetry.called,
-            namespaces=settings.namespaces,
+            namespaces=namespaces,
         )
+        reach = Reach(cluster, settings.namespaces, namespaces)
         indexes: dict[str, Any] = {}
         presence = Presence(
             cluster,
@@ -116,12 +126,17 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             sight=sight,
             reconcile_wakeups=reconcile_wakeups,
             scaling_wakeups=scaling_wakeups,
+            upgrades=UpgradeWave(
+                at_once=settings.upgrades_at_once,
+                opted_in=lambda: opted_in(indexes),
+                wake=reconcile_wakeups.wake,
+            ),
         )
         try:
             if leadership is None:
-                await _operate(settings, given, presence, release, stop, ready)
+                await _operate(settings, given, presence, release, reach, stop, ready)
             elif await leadership.acquire(stop):
-                await _lead(settings, given, presence, release, stop, ready, leadership)
+                await _lead(settings, given, presence, release, reach, stop, ready, leadership)
         finally:
             await sink.stop(grace=1.0)
             await runner.cleanup()
@@ -135,6 +150,7 @@ async def _lead(
     given: Dependencies,
     presence: Presence,
     release: Release,
+    reach: Reach,
     stop: asyncio.Event,
     ready: asyncio.Event,
     leadership: Leadership,
@@ -150,7 +166,7 @@ async def _lead(
 
     keeper = asyncio.create_task(keep(), name="lease")
     try:
-        await _operate(settings, given, presence, release, stop, ready)
+        await _operate(settings, given, presence, release, reach, stop, ready)
     finally:
         ended.set()
         try:
@@ -164,18 +180,25 @@ async def _operate(
     given: Dependencies,
     presence: Presence,
     release: Release,
+    reach: Reach,
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
-    """Watch, reconcile and scale until the end; kopf is started anew where it does not see the models."""
+    """Watch, reconcile and scale until the end; kopf is started anew where it does not see the models, or may see others."""
     while not stop.is_set():
+        await reach.look()
+        if reach.is_empty:
+            # Without names kopf would watch all of the cluster.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), EVERY_SECONDS)
+            continue
         # Each end of kopf takes its own handler of the signal away.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         given.sight.start()
         try:
-            await _run_kopf(settings, given, presence, release, stop, ready)
-        except Blind as blind:
-            _LOG.warning("%s: its watches are started anew", blind)
+            await _run_kopf(settings, given, presence, release, reach, stop, ready)
+        except (Blind, ReachChanged) as cause:
+            _LOG.warning("%s: kopf's watches are started anew", cause)
         else:
             return
 
@@ -185,6 +208,7 @@ async def _run_kopf(
     given: Dependencies,
     presence: Presence,
     release: Release,
+    reach: Reach,
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
@@ -198,6 +222,7 @@ async def _run_kopf(
         asyncio.create_task(stop.wait(), name="stop"),
         asyncio.create_task(presence.run(), name="presence"),
         asyncio.create_task(release.run(), name="release"),
+        asyncio.create_task(reach.run(), name="reach"),
         asyncio.create_task(_end_when_kopf_is_broken(), name="guard"),
     ]
     for check in checks:
@@ -208,8 +233,8 @@ async def _run_kopf(
             registry=registry,
             settings=build_kopf_settings(settings),
             standalone=True,
-            clusterwide=not settings.namespaces,
-            namespaces=settings.namespaces,
+            clusterwide=not reach.namespaces,
+            namespaces=tuple(reach.namespaces),
             stop_flag=halt,
             ready_flag=ready,
         )

@@ -14,6 +14,7 @@ ENV_DEMAND_PORT: Final = "ATHERIA_DEMAND_PORT"
 ENV_METRICS_PORT: Final = "ATHERIA_METRICS_PORT"
 ENV_RESYNC_SECONDS: Final = "ATHERIA_RESYNC_SECONDS"
 ENV_STUCK_SECONDS: Final = "ATHERIA_STUCK_SECONDS"
+ENV_UPGRADES_AT_ONCE: Final = "ATHERIA_UPGRADES_AT_ONCE"
 ENV_LOG_LEVEL: Final = "ATHERIA_LOG_LEVEL"
 ENV_KUBECONFIG: Final = "KUBECONFIG"
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
@@ -46,6 +47,8 @@ class Settings:
     """Where the Lease of the operators is; empty (outside a cluster) = this is the only one."""
     stuck_seconds: float = 600.0
     """A round of a loop that takes longer hangs: the liveness probe fails."""
+    upgrades_at_once: int = 1
+    """Models that follow a new default server image at the same time, of those that opted in."""
     log_level: str = "INFO"
 
 
@@ -69,6 +72,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         pod_namespace=environment.get(names.ENV_POD_NAMESPACE, ""),
         stuck_seconds=_seconds(environment, ENV_STUCK_SECONDS, 600.0),
         pod_name=environment.get(names.ENV_POD_NAME, "") or "atheria-operator",
+        upgrades_at_once=_count(environment, ENV_UPGRADES_AT_ONCE, 1),
         log_level=_one_of(environment, ENV_LOG_LEVEL, "INFO", _LOG_LEVELS),
     )
 
@@ -84,6 +88,13 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     value = environment.get(name) or str(default)
     if not value.isdecimal() or int(value) > 65535:
         raise SettingsError(f"{name} is {value!r}: use a port from 1 to 65535, or 0 for a free one")
+    return int(value)
+
+
+def _count(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name) or str(default)
+    if not value.isdecimal() or not 1 <= int(value) <= 1000:
+        raise SettingsError(f"{name} is {value!r}: use a number from 1 to 1000")
     return int(value)
 
 

@@ -13,7 +13,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,10 +43,13 @@ class Uninstaller:
         objects: client.CustomObjectsApi,
         apps: client.AppsV1Api,
         core: client.CoreV1Api,
+        namespaces: Sequence[str] = (),
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`namespaces` are those whose models were served; empty = all of the cluster."""
         self._objects = objects
+        self._namespaces = namespaces
         self._apps = apps
         self._core = core
         self._now = now
@@ -60,16 +63,25 @@ class Uninstaller:
         self.strip_finalizers()
 
     def models(self) -> list[Mapping[str, Any]]:
-        """Every AtheriaModel of the cluster; none when the definition is gone."""
+        """Every AtheriaModel that was served; none when the definition is gone."""
+        kind = (names.GROUP, names.VERSION)
+        wait = {"_request_timeout": _REQUEST_TIMEOUT_SECONDS}
         try:
-            answer = self._objects.list_cluster_custom_object(
-                names.GROUP, names.VERSION, names.MODEL_PLURAL, _request_timeout=_REQUEST_TIMEOUT_SECONDS
-            )
+            if not self._namespaces:
+                return list(
+                    self._objects.list_cluster_custom_object(*kind, names.MODEL_PLURAL, **wait)["items"]
+                )
+            return [
+                model
+                for namespace in self._namespaces
+                for model in self._objects.list_namespaced_custom_object(
+                    *kind, namespace, names.MODEL_PLURAL, **wait
+                )["items"]
+            ]
         except client.ApiException as error:
             if error.status == _NOT_FOUND:
                 return []
             raise
-        return list(answer["items"])
 
     def delete_models(self, *, timeout_seconds: float) -> None:
         """Delete every model and wait for the operator to let them go; those left are stripped later."""
@@ -168,12 +180,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--namespace", required=True, help="namespace of the operator's Deployment")
     parser.add_argument("--deployment", required=True, help="name of the operator's Deployment")
     parser.add_argument("--models", choices=("keep", "delete"), default="keep")
+    parser.add_argument(
+        "--namespaces", default="", help="namespaces that were served, with commas between; all by default"
+    )
     parser.add_argument("--timeout-seconds", type=float, default=100.0)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     config.load_config()
     uninstaller = Uninstaller(
-        objects=client.CustomObjectsApi(), apps=client.AppsV1Api(), core=client.CoreV1Api()
+        objects=client.CustomObjectsApi(),
+        apps=client.AppsV1Api(),
+        core=client.CoreV1Api(),
+        namespaces=[part for part in options.namespaces.split(",") if part],
     )
     try:
         uninstaller.run(

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from atheria_local import programs
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "atheria"
 SYSTEM_NAMESPACE = "atheria-system"
@@ -20,12 +22,8 @@ Object = dict[str, Any]
 
 @cache
 def _helm() -> str | None:
-    cached = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "atheria"
-    candidates = [
-        ROOT / ".local" / "bin" / "helm",
-        *sorted(cached.glob("**/bin/helm")),
-        *sorted(cached.glob("*/helm")),
-    ]
+    # Not searched for in the cache: builds come and go there meanwhile.
+    candidates = [ROOT / ".local" / "bin" / "helm", Path(programs.path(programs.HELM))]
     for candidate in candidates:
         if os.access(candidate, os.X_OK):
             return str(candidate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import takewhile
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 from atheria_contract import names
+from atheria_gateway.settings import Settings, settings_from
+from atheria_gateway.xds.tls import TlsFiles
 from tests.contract.chart import CHART, ROOT, containers, helm, one, pod_specs, refused, render
 
 LOCAL = ("-f", str(CHART / "values-local.yaml"))
@@ -54,6 +57,7 @@ def test_the_operator_gets_the_environment_of_the_contract() -> None:
     environment = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
     assert environment[names.ENV_SERVER_IMAGE] == "localhost/atheria/server:abc"
     assert environment["ATHERIA_IMAGE_PULL_POLICY"] == "Never"
+    assert environment["ATHERIA_UPGRADES_AT_ONCE"] == "1"
     assert {names.ENV_POD_NAME, names.ENV_POD_NAMESPACE} <= environment.keys()
 
 
@@ -64,6 +68,64 @@ def test_the_activator_reports_demand_to_the_operators_service() -> None:
     target = f"atheria-operator.atheria-system.svc:{names.PORT_DEMAND}"
     assert environment[names.ENV_DEMAND_TARGET] == target
     assert {names.ENV_POD_NAME, names.ENV_POD_NAMESPACE, names.ENV_POD_IP} <= environment.keys()
+
+
+def test_the_gateways_values_reach_its_settings() -> None:
+    objects = render(
+        *("--set", "gateway.hold.maxCalls=77", "--set", "gateway.hold.maxBytes=300000000"),
+        *("--set", "gateway.tls.secretName=cert", "--set", "gateway.tls.clientCaSecretName=authority"),
+        *("--set", "gateway.apiKeys.secretName=keys", "--set", "gateway.apiKeys.forward=true"),
+        *("--set", "gateway.cors.allowedOrigins={https://a.example,http://b:3000}"),
+        *("--set", "gateway.accessLog=all"),
+    )
+    pod = pod_specs(objects)["Deployment/atheria-gateway"]
+    for container in containers(pod):
+        if container["name"] == "envoy":
+            continue
+        environment = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+        settings = settings_from(environment)
+        assert (settings.hold_limit, settings.hold_bytes, settings.hold_s) == (77, 300_000_000, 300)
+        assert settings.tls == TlsFiles(
+            certificate="/etc/atheria/tls/tls.crt",
+            key="/etc/atheria/tls/tls.key",
+            client_authority="/etc/atheria/client-ca/ca.crt",
+        )
+        assert (settings.api_keys_file, settings.forwards_keys) == ("/etc/atheria/api-keys/keys", True)
+        assert settings.cors_origins == ("https://a.example", "http://b:3000")
+        assert settings.access_log == "all"
+    envoy = next(one for one in pod["containers"] if one["name"] == "envoy")
+    mounted = {one["mountPath"] for one in envoy["volumeMounts"]}
+    assert {"/etc/atheria/tls", "/etc/atheria/client-ca", "/etc/atheria/api-keys"} <= mounted
+    assert {one["name"] for one in envoy["volumeMounts"]} <= {one["name"] for one in pod["volumes"]}
+    probes = {envoy[kind]["httpGet"]["port"] for kind in ("startupProbe", "readinessProbe", "livenessProbe")}
+    assert probes == {"health"}
+    assert {"name": "health", "containerPort": names.PORT_GATEWAY_HEALTH} in envoy["ports"]
+
+
+def test_the_gateways_default_values_are_its_default_settings() -> None:
+    pod = pod_specs(render())["Deployment/atheria-gateway"]
+    activator = next(one for one in pod["containers"] if one["name"] == "activator")
+    environment = {entry["name"]: entry["value"] for entry in activator["env"] if "value" in entry}
+    settings, defaults = settings_from(environment), Settings()
+    assert dataclasses.replace(settings, demand_target="") == defaults
+    memory = next(one for one in activator["env"] if one["name"] == "ATHERIA_ENVOY_MEMORY_BYTES")
+    assert memory["valueFrom"]["resourceFieldRef"] == {"containerName": "envoy", "resource": "limits.memory"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "gateway.tls.clientCaSecretName=authority",
+        "gateway.cors.allowedOrigins={lab.example}",
+        "gateway.hold.callerShare=2",
+        "gateway.hold.maxBytes=5",
+        "gateway.accessLog=some",
+    ],
+)
+def test_values_that_the_gateway_would_refuse_are_refused_by_the_schema(value: str) -> None:
+    assert value.partition("=")[0].rpartition(".")[0].replace(".", "/") in refused("--set", value).replace(
+        "'", ""
+    )
 
 
 def test_envoy_outlives_the_draining_activator_and_both_end_before_they_are_killed() -> None:

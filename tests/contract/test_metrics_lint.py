@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from atheria_gateway.core.demand import Demand
 from atheria_gateway.core.model import ModelKey as GatewayModel
 from atheria_gateway.runtime.measures import Measures
 from atheria_local import promtool
@@ -55,7 +56,13 @@ def test_nothing_is_wrong_with_the_servers_metrics() -> None:
 
 def test_nothing_is_wrong_with_the_gateways_metrics() -> None:
     measures = Measures()
-    measures.released(GatewayModel(namespace="n", name="m"), 0.1)
+    model = GatewayModel(namespace="n", name="m")
+    measures.released(model, 0.1)
+    line = Demand(model=model, held=1, in_flight=2, arrivals_total=3, oldest_held_s=0.5)
+    measures.seen((line,), held_bytes=4)
+    assert b'atheria_gateway_requests_total{model="m",namespace="n"} 3.0' in generate_latest(
+        measures.registry
+    )
     assert lint(generate_latest(measures.registry)) == ""
 
 

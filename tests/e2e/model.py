@@ -25,7 +25,7 @@ def manifest(name: str, **spec: Any) -> dict[str, Any]:
         "model": {"source": "builtin://qca", "parameters": {"law": "nca"}},
         "hardware": {"profile": "cpu"},
         "batching": {"maxBatchSize": 8, "maxLatency": "50ms"},
-        "scaling": {"minReplicas": 0, "maxReplicas": 1, "idleTimeout": "5m"},
+        "scaling": {"minReplicas": 0, "maxReplicas": 1, "idleTimeout": "5m", "keepAlive": "idleTimeout"},
     }
     return {
         "apiVersion": names.API_VERSION,

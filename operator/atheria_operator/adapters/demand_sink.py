@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import logging
+import threading
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from atheria_operator.domain.scaling.demand import Calls
 from atheria_operator.runtime.demand_board import DemandBoard
 
 _LOG = logging.getLogger(__name__)
+_STOP_SECONDS: Final = 5.0
 _OPTIONS: Final = [
     ("grpc.so_reuseport", 0),
     # A gateway that vanished without a word must not leave its stream open for ever.
@@ -29,9 +33,10 @@ _OPTIONS: Final = [
 class DemandSink(control_pb2_grpc.DemandSinkServicer):
     """Takes every report onto the board and says so."""
 
-    def __init__(self, board: DemandBoard) -> None:
-        """`board` is where the autoscaler reads."""
+    def __init__(self, board: DemandBoard, loop: asyncio.AbstractEventLoop) -> None:
+        """`board` is where the autoscaler reads, in `loop`."""
         self._board = board
+        self._loop = loop
 
     async def Report(self, requests: AsyncIterator[Any], _: Any) -> AsyncIterator[Any]:
         """One stream of one gateway, until it or this process ends."""
@@ -40,7 +45,8 @@ class DemandSink(control_pb2_grpc.DemandSinkServicer):
             if not gateway:
                 _LOG.info("gateway=%s reports demand", report.gateway)
             gateway = report.gateway
-            self._board.take(
+            self._loop.call_soon_threadsafe(
+                self._board.take,
                 gateway,
                 {
                     ModelKey(namespace=line.namespace, name=line.name): Calls(
@@ -63,13 +69,59 @@ def _figures(line: Any) -> CallFigures:
     )
 
 
-async def serve_demand(board: DemandBoard, port: int) -> tuple[grpc.aio.Server, int]:
+class DemandServer:
+    """The sink on a thread and a loop of its own.
+
+    Kopf ends by cancelling all tasks of its loop that are younger than it, those in which grpc waits for calls among them: on one loop
+    with it the sink would be deaf once kopf is started anew, and could not be stopped.
+    """
+
+    def __init__(self, board: DemandBoard) -> None:
+        """To be made in the loop in which `board` lives."""
+        self._sink = DemandSink(board, asyncio.get_running_loop())
+        self._started: concurrent.futures.Future[int] = concurrent.futures.Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._grace_seconds = 0.0
+        self._thread = threading.Thread(target=self._run, name="demand-sink", daemon=True)
+        self._port = 0
+
+    async def start(self, port: int) -> int:
+        """Listen on all addresses; the port (`port` 0 = a free one). OSError if it is taken."""
+        self._port = port
+        self._thread.start()
+        return await asyncio.wrap_future(self._started)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more reports; open streams get `grace` seconds."""
+        self._grace_seconds = grace
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        await asyncio.to_thread(self._thread.join, grace + _STOP_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        server = grpc.aio.server(options=_OPTIONS)
+        control_pb2_grpc.add_DemandSinkServicer_to_server(self._sink, server)  # type: ignore[no-untyped-call]
+        try:
+            bound = server.add_insecure_port(f"[::]:{self._port}")
+        except RuntimeError as error:
+            raise OSError(f"the demand sink cannot listen on port {self._port}: {error}") from error
+        await server.start()
+        self._loop = asyncio.get_running_loop()
+        self._started.set_result(bound)
+        await self._stop.wait()
+        await server.stop(self._grace_seconds)
+
+
+async def serve_demand(board: DemandBoard, port: int) -> tuple[DemandServer, int]:
     """Start the service on all addresses; returns it and its port (`port` 0 = a free one). OSError if it is taken."""
-    server = grpc.aio.server(options=_OPTIONS)
-    control_pb2_grpc.add_DemandSinkServicer_to_server(DemandSink(board), server)  # type: ignore[no-untyped-call]
-    try:
-        bound = server.add_insecure_port(f"[::]:{port}")
-    except RuntimeError as error:
-        raise OSError(f"the demand sink cannot listen on port {port}: {error}") from error
-    await server.start()
-    return server, bound
+    server = DemandServer(board)
+    return server, await server.start(port)

@@ -16,7 +16,7 @@ from kubernetes.aio import client, config
 
 from atheria_contract import names
 from atheria_operator.domain.election import Record, lease_spec, read_lease
-from atheria_operator.runtime.ports import NOT_FOUND, ClusterError, ObjectRef, Scale
+from atheria_operator.runtime.ports import FORBIDDEN, NOT_FOUND, ClusterError, ObjectRef, Scale
 
 _PARALLEL: Final = 20
 """Requests at a time: a start with a thousand models must not starve others at the API server."""
@@ -55,7 +55,10 @@ class KubeClusterWriter:
         timeout_seconds: float = 30.0,
         namespaces: Sequence[str] = (),
     ) -> None:
-        """`api` stays the caller's to close; `may_write` is asked before each change, `called` told of verb and status."""
+        """`api` stays the caller's to close; `may_write` is asked before each change, `called` told of verb and status.
+
+        `namespaces` are those to list in, read at each list; empty = all of the cluster.
+        """
         self._api = api
         self._may_write = may_write
         self._called = called
@@ -117,6 +120,21 @@ class KubeClusterWriter:
     async def list_metadata(self) -> Sequence[Mapping[str, Any]]:
         """metadata of all models, in the operator's namespaces."""
         return await self._list(f"/apis/{names.API_VERSION}", names.MODEL_PLURAL, {})
+
+    async def may_read(self, namespace: str) -> bool:
+        """Whether models may be listed there; True also where there is no definition of them. Raises ClusterError."""
+        try:
+            await self.call(
+                "GET",
+                f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.MODEL_PLURAL}",
+                query={"limit": "1"},
+                accept=_NAMES_ONLY,
+            )
+        except ClusterError as error:
+            if error.status not in (NOT_FOUND, FORBIDDEN):
+                raise
+            return error.status == NOT_FOUND
+        return True
 
     async def set_finalizers(
         self, namespace: str, name: str, finalizers: Sequence[str], version: str

@@ -26,10 +26,10 @@ class Observed:
 
     def deployments(self, owner_uid: str) -> dict[str, Body]:
         """Deployments of this very model that are not being deleted, by name."""
+        # By key: an object that is not asked for is not unpacked.
+        found = {name: self.children[kind, name] for kind, name in self.children if kind == DEPLOYMENT}
         return {
-            name: body
-            for (kind, name), body in self.children.items()
-            if kind == DEPLOYMENT and is_owned(body, owner_uid) and not is_leaving(body)
+            name: body for name, body in found.items() if is_owned(body, owner_uid) and not is_leaving(body)
         }
 
 
@@ -65,18 +65,28 @@ def slim_pod(body: Body) -> dict[str, Any]:
     """The parts of a pod that the status is computed from."""
     metadata, status = body["metadata"], body.get("status") or {}
     containers = (body.get("spec") or {}).get("containers") or ()
+    node = (body.get("spec") or {}).get("nodeName")
     return {
         "metadata": {
             key: metadata[key]
-            for key in ("name", "uid", "labels", "creationTimestamp", "deletionTimestamp")
+            for key in (
+                "name",
+                "uid",
+                "labels",
+                "creationTimestamp",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+            )
             if metadata.get(key)
         },
         "spec": {
+            # Of a pod that goes only: where it is stuck.
+            **({"nodeName": node} if node and is_leaving(body) else {}),
             "containers": [
                 {key: container[key] for key in ("name", "readinessProbe", "resources") if container.get(key)}
                 for container in containers
                 if container.get("name") == names.CONTAINER_MODEL
-            ]
+            ],
         },
         "status": {
             key: status[key]

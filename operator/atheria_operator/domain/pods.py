@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from atheria_contract import names
@@ -21,6 +21,9 @@ _INVALID_IMAGE: Final = "InvalidImageName"
 _START_FAILURES: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
 )
+POD_STUCK: Final = "PodStuck"
+STUCK_ALLOWANCE_SECONDS: Final = 30.0
+"""A pod may be there for so long after its grace: the kubelet kills, a driver lets go of memory, the record is removed."""
 _ERROR_PREFIX: Final = "atheria-server: error: "
 PERMANENT_REFUSALS: Final = SERVER_REFUSALS & PERMANENT
 """First word of a server's last line when the model itself is at fault: a second start ends as the first."""
@@ -93,6 +96,34 @@ def failure_of(pod: Body, words: PodWords | None = None) -> Problem | None:
             message=f"pod {name} ended ({reason}): {(pod.get('status') or {}).get('message') or 'no message'}",
         )
     return None
+
+
+def stuck_of(pod: Body, now: str) -> Problem | None:
+    """Why a pod that was told to go is still there long after its grace; None for others. `now` is RFC 3339 in UTC.
+
+    The API server writes as deletionTimestamp when the grace ends. The words do not depend on `now`.
+    """
+    if not is_leaving(pod) or has_ended(pod):
+        return None
+    until = str(pod["metadata"]["deletionTimestamp"])
+    if (seconds_between(until, now) or 0.0) < STUCK_ALLOWANCE_SECONDS:
+        return None
+    name = pod["metadata"]["name"]
+    grace_seconds = int(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    asked = datetime.fromisoformat(until) - timedelta(seconds=grace_seconds)
+    node = str((pod.get("spec") or {}).get("nodeName") or "")
+    place = f" on node {node}" if node else ""
+    see = f"kubectl get node {node}" if node else f"kubectl describe pod {name}"
+    return Problem(
+        reason=POD_STUCK,
+        message=f"pod {name}{place} was told to end at {asked:%Y-%m-%dT%H:%M:%SZ} and had until {until}, it is still there and "
+        f"keeps its devices: see why ({see}), and once you know that they are free, kubectl delete pod {name} --force",
+    )
+
+
+def has_ended(pod: Body) -> bool:
+    """Its containers are gone, and with them its devices; only its record is left."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def phase_of(pod: Body, told: Told | None = None) -> Phase:

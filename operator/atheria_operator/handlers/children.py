@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, cast
 
 import kopf
 
@@ -21,6 +20,7 @@ from atheria_operator.domain.observed import (
     slim_pod,
 )
 from atheria_operator.handlers.dependencies import Dependencies
+from atheria_operator.handlers.kept import Packed, Unpacking, empty, plain
 from atheria_operator.runtime.presence import Known
 
 CHILDREN: Final = {
@@ -30,10 +30,11 @@ CHILDREN: Final = {
     SERVICE_ACCOUNT: ("", "v1", "serviceaccounts"),
 }
 PODS: Final = ("", "v1", "pods")
+MODELS: Final = (names.GROUP, names.VERSION, names.MODEL_PLURAL)
 PROFILES: Final = (names.GROUP, names.VERSION, names.PROFILE_PLURAL)
-_SHARED_CHARACTERS: Final = 64
 _POD_INDEX: Final = "pods_by_model"
 _PROFILE_INDEX: Final = "profiles_by_name"
+_UPGRADE_INDEX: Final = "models_that_follow_the_default_image"
 
 
 def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> None:
@@ -43,20 +44,30 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
 
     @kopf.on.startup(id="keep-indexes", registry=registry)
     async def keep_indexes(**kwargs: Any) -> None:
-        wanted = {_POD_INDEX, *(_index_name(kind) for kind in CHILDREN)}
+        wanted = {_POD_INDEX, _UPGRADE_INDEX, *(_index_name(kind) for kind in CHILDREN)}
         given.indexes.update({name: index for name, index in kwargs.items() if name in wanted})
 
     @kopf.index(*PODS, id=_POD_INDEX, labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
     async def index_pod(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Body]:
-        return {_key(body): _plain(slim_pod(body))}
+        return {_key(body): plain(slim_pod(body))}
 
     @kopf.on.event(*PODS, id="pod-event", labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
-    async def pod_event(body: kopf.Body, **_: Any) -> None:
+    async def pod_event(body: kopf.Body, event: kopf.RawEvent, **_: Any) -> None:
+        empty(cast("MutableMapping[str, Any]", event["object"]))
         given.wake(_key(body))
+
+    @kopf.index(
+        *MODELS,
+        id=_UPGRADE_INDEX,
+        annotations={names.ANNOTATION_UPGRADE: names.UPGRADE_NOW},
+        registry=registry,
+    )
+    async def index_upgrade(namespace: str | None, name: str, **_: Any) -> Mapping[ModelKey, bool]:
+        return {ModelKey(namespace=str(namespace), name=name): True}
 
     @kopf.index(*PROFILES, id=_PROFILE_INDEX, registry=registry)
     async def index_profile(name: str, body: kopf.Body, **_: Any) -> Mapping[str, Body]:
-        return {name: _plain(slim(body))}
+        return {name: plain(slim(body))}
 
     @kopf.on.event(*PROFILES, id="profile-event", registry=registry)
     async def profile_event(**_: Any) -> None:
@@ -66,12 +77,14 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
 def observe(key: ModelKey, indexes: Mapping[str, Any], gone: frozenset[str] = frozenset()) -> Observed:
     """All objects of a model, from the indexes that kopf passes to a handler; not those whose uid is in `gone`."""
     return Observed(
-        children={
-            (kind, str(body["metadata"]["name"])): body
-            for kind in CHILDREN
-            for body in indexes[_index_name(kind)].get(key, ())
-            if body["metadata"].get("uid") not in gone
-        },
+        children=Unpacking(
+            {
+                (kind, packed.name): packed
+                for kind in CHILDREN
+                for packed in indexes[_index_name(kind)].get(key, ())
+                if packed.uid not in gone
+            }
+        ),
         pods=tuple(
             body for body in indexes[_POD_INDEX].get(key, ()) if body["metadata"].get("uid") not in gone
         ),
@@ -80,16 +93,22 @@ def observe(key: ModelKey, indexes: Mapping[str, Any], gone: frozenset[str] = fr
 
 def known_objects(indexes: Mapping[str, Any]) -> dict[str, list[Known]]:
     """What the indexes have, by kind; nothing before kopf has started."""
-    by_kind = {**{kind: _index_name(kind) for kind in CHILDREN}, "Pod": _POD_INDEX}
-    return {
-        kind: [
-            Known(uid=str(body["metadata"].get("uid") or ""), key=key)
-            for key in indexes[name]
-            for body in indexes[name][key]
-        ]
-        for kind, name in by_kind.items()
-        if name in indexes
+    if not indexes:
+        return {}
+    known = {
+        kind: [Known(uid=packed.uid, key=key) for key in index for packed in index[key]]
+        for kind, index in ((kind, indexes[_index_name(kind)]) for kind in CHILDREN)
     }
+    pods = indexes[_POD_INDEX]
+    known["Pod"] = [
+        Known(uid=str(body["metadata"].get("uid") or ""), key=key) for key in pods for body in pods[key]
+    ]
+    return known
+
+
+def opted_in(indexes: Mapping[str, Any]) -> list[ModelKey]:
+    """Models that follow the default image; nothing before kopf has started."""
+    return list(indexes.get(_UPGRADE_INDEX, ()))
 
 
 def profiles(indexes: Mapping[str, Any]) -> dict[str, Body]:
@@ -104,12 +123,13 @@ def _register_child(
     labels = {names.LABEL_MODEL: kopf.PRESENT}
 
     @kopf.index(*selector, id=_index_name(kind), labels=labels, registry=registry)
-    async def index_child(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Body]:
+    async def index_child(body: kopf.Body, **_: Any) -> Mapping[ModelKey, Packed]:
         # Objects of a list come without their kind.
-        return {_key(body): {**_plain(slim(body)), "kind": kind}}
+        return {_key(body): Packed({**slim(body), "kind": kind})}
 
     @kopf.on.event(*selector, id=f"{kind.lower()}-event", labels=labels, registry=registry)
-    async def child_event(body: kopf.Body, **_: Any) -> None:
+    async def child_event(body: kopf.Body, event: kopf.RawEvent, **_: Any) -> None:
+        empty(cast("MutableMapping[str, Any]", event["object"]))
         given.wake(_key(body))
 
 
@@ -120,12 +140,3 @@ def _index_name(kind: str) -> str:
 def _key(body: Body) -> ModelKey:
     metadata = body["metadata"]
     return ModelKey(namespace=str(metadata["namespace"]), name=str(metadata["labels"][names.LABEL_MODEL]))
-
-
-def _plain(value: Any) -> Any:
-    """Copies of kopf's views as dicts and lists; equal words are one object, of which a thousand models have many."""
-    if isinstance(value, Mapping):
-        return {sys.intern(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return sys.intern(value) if type(value) is str and len(value) <= _SHARED_CHARACTERS else value

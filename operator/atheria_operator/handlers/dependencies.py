@@ -24,6 +24,7 @@ from atheria_operator.runtime.ports import (
 from atheria_operator.runtime.release import Models
 from atheria_operator.runtime.scaler import RING
 from atheria_operator.runtime.sight import Sight
+from atheria_operator.runtime.upgrade_wave import UpgradeWave
 from atheria_operator.runtime.wakeups import Wakeups
 
 Decisions = deque[Mapping[str, Any]]
@@ -46,6 +47,7 @@ class Dependencies:
     sight: Sight
     reconcile_wakeups: Wakeups
     scaling_wakeups: Wakeups
+    upgrades: UpgradeWave
     decisions: dict[ModelKey, Decisions] = field(default_factory=dict)
     """The autoscaler's last changes by model, newest first: it adds, the status shows."""
 
@@ -96,4 +98,5 @@ class Dependencies:
         for kept in (self.decisions, self.reports, self.told, self.meters):
             kept.pop(key, None)
         self.starting.discard(key)
+        self.upgrades.forget(key)
         self.demand.forget(key)

@@ -13,6 +13,7 @@ from atheria_operator.domain.scaling.demand import Demand
 
 NOT_FOUND = 404
 CONFLICT = 409
+FORBIDDEN = 403
 
 
 class ClusterError(OSError):
@@ -158,7 +159,7 @@ class DemandSource(Protocol):
         """The model is gone."""
 
     def revision_calls(self, key: ModelKey) -> Mapping[str, CallFigures]:
-        """Totals by name of the revision, of those that share a model's calls."""
+        """By name of the revision, of those that share a model's calls: totals since this process started."""
 
 
 class PodReports(Protocol):

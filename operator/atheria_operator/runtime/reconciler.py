@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from atheria_contract import names
@@ -37,6 +37,7 @@ from atheria_operator.runtime.ports import (
     Telemetry,
 )
 from atheria_operator.runtime.rollout_window import RolloutWindow
+from atheria_operator.runtime.upgrade_wave import UpgradeWave
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 1.0
@@ -64,6 +65,7 @@ class ReconcilePorts:
     clock: Clock
     events: EventSink
     telemetry: Telemetry
+    upgrades: UpgradeWave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,18 +116,24 @@ class Reconciler:
         self._hardware, self._note = before.get("hardware") or {}, ""
         intent = parse_model(view.body)
         if isinstance(intent, Problem):
+            self._ports.upgrades.cannot_tell(self._key)
             await self._write_status(view, before, desired="", active=_active(before), problem=intent)
             return None
         self._hardware, self._note = remember_refusal(intent, before), ""
         choice = choose_profile(intent, view.profiles, view.observed, before, self._hardware)
         if isinstance(choice, Problem):
+            self._ports.upgrades.cannot_tell(self._key)
             await self._write_status(view, before, desired="", active=_active(before), problem=choice)
             return None
         self._hardware, self._note = choice.status, choice.note
         self._price = price_of(view.profiles[choice.profile.name])
         self._devices = intent.device_count
-        outside = self._rollouts.outside(view.body, before, self._told, self._ports.clock.now())
+        outside = self._rollouts.outside(
+            view.body, before, self._told, self._reports, self._ports.clock.now()
+        )
+        outside = replace(outside, turn=self._ports.upgrades.turn(self._key))
         plan = build_plan(intent, choice.profile, self._defaults, view.observed, read_state(before), outside)
+        self._ports.upgrades.tell(self._key, plan.upgrade)
         try:
             applied = await self._apply(plan, intent)
         except NotYet:
@@ -161,6 +169,8 @@ class Reconciler:
         version, status = self._stored
         if int(body["metadata"].get("resourceVersion") or 0) < version:
             return status
+        # The watch has caught up; a thousand models would keep their status twice.
+        self._stored = (0, {})
         return dict(body.get("status") or {})
 
     async def _apply(self, plan: Plan, intent: ModelIntent) -> Problem | None:

@@ -1,8 +1,7 @@
-"""Wake flags by model. Events of all kinds only set them; the loops look at everything whenever they run."""
+"""Who is to be woken, by model. Events of all kinds only wake; the loops look at everything whenever they run."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,36 +9,35 @@ from atheria_operator.api.model import ModelKey
 
 
 class Wakeups:
-    """Any number of loops may wait for the same model; a wake before the wait is not lost."""
+    """Any number of loops may listen for the same model."""
 
     def __init__(self, woken: Callable[[], None] = lambda: None) -> None:
-        """`woken` is told of each wake of a loop that listens."""
+        """`woken` is told of each wake of a model that somebody listens for."""
         self._woken = woken
-        self._flags: dict[ModelKey, list[asyncio.Event]] = {}
+        self._listeners: dict[ModelKey, list[Callable[[], None]]] = {}
 
     @contextmanager
-    def listening(self, key: ModelKey) -> Iterator[asyncio.Event]:
-        """A flag, set at first, that is set again at every wake of the model. Clear it before reading."""
-        flag = asyncio.Event()
-        flag.set()
-        self._flags.setdefault(key, []).append(flag)
+    def listening(self, key: ModelKey, *wakes: Callable[[], None]) -> Iterator[None]:
+        """Call `wakes` at every wake of the model; they must not fail."""
+        self._listeners.setdefault(key, []).extend(wakes)
         try:
-            yield flag
+            yield
         finally:
-            self._flags[key].remove(flag)
-            if not self._flags[key]:
-                del self._flags[key]
+            for wake in wakes:
+                self._listeners[key].remove(wake)
+            if not self._listeners[key]:
+                del self._listeners[key]
 
     def wake(self, key: ModelKey) -> None:
-        """Set the flags of one model."""
-        flags = self._flags.get(key, ())
-        for flag in flags:
-            flag.set()
-        if flags:
+        """Wake the listeners of one model."""
+        listeners = self._listeners.get(key, ())
+        for listener in tuple(listeners):
+            listener()
+        if listeners:
             self._woken()
 
     def wake_all(self) -> None:
-        """Set all flags, e.g. after a change of a hardware profile."""
-        for flags in self._flags.values():
-            for flag in flags:
-                flag.set()
+        """Wake all, e.g. after a change of a hardware profile."""
+        for listeners in tuple(self._listeners.values()):
+            for listener in tuple(listeners):
+                listener()

@@ -6,10 +6,8 @@ There is no kubelet and no scheduler: a test plays them by writing the status of
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,15 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-import yaml
 
 from atheria_contract import names
 from atheria_contract.generated import control_pb2, control_pb2_grpc
 from atheria_local.control_plane import ControlPlane
-from atheria_operator import settings
+from bench import installation
+from bench.installation import CHART, SYSTEM_NAMESPACE
 
-CHART = Path(__file__).parents[3] / "charts" / "atheria"
-SYSTEM_NAMESPACE = "atheria-system"
 LEASE_RULES: list[dict[str, Any]] = [
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     {
@@ -100,9 +96,9 @@ class Cluster:
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         for file in sorted((CHART / "files" / "profiles").glob("*.yaml")):
             self.kubectl("apply", "--server-side", "-f", str(file))
-        template = (CHART / "templates" / "operator-rbac.yaml").read_text(encoding="utf-8")
-        rules = re.search(r"^rules:\n(?:[ #].*\n)+", template, re.MULTILINE)
-        assert rules is not None
+        role = next(
+            item for item in installation.rendered_rights("operator-rbac") if item["kind"] == "ClusterRole"
+        )
         group = "rbac.authorization.k8s.io"
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}})
         self.apply(
@@ -115,7 +111,7 @@ class Cluster:
                 "apiVersion": f"{group}/v1",
                 "kind": "ClusterRole",
                 "metadata": {"name": "operator"},
-                **yaml.safe_load(rules.group()),
+                "rules": role["rules"],
             },
             {
                 "apiVersion": f"{group}/v1",
@@ -139,13 +135,9 @@ class Cluster:
             },
         )
 
-    def kubeconfig_of_the_operator(self, file: Path) -> Path:
+    def kubeconfig_of_the_operator(self, file: Path, account: str = "operator") -> Path:
         """A kubeconfig with the service account's token."""
-        token = self.kubectl("create", "token", "operator", "-n", SYSTEM_NAMESPACE).strip()
-        config = yaml.safe_load(self.plane.kubeconfig.read_text(encoding="utf-8"))
-        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-        file.write_text(json.dumps(config), encoding="utf-8")
-        return file
+        return installation.kubeconfig_of(self.plane.kubectl, self.plane.kubeconfig, account, file)
 
 
 class OperatorProcess:
@@ -156,17 +148,7 @@ class OperatorProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.demand_port = 0
         self.metrics_port = 0
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "KUBECONFIG": str(kubeconfig),
-            names.ENV_SERVER_IMAGE: "localhost/atheria/server:test",
-            settings.ENV_DEMAND_PORT: "0",
-            settings.ENV_METRICS_PORT: "0",
-            # The same after a kill, as in a pod whose container is started again: its Lease is its own.
-            names.ENV_POD_NAME: "operator-0",
-            names.ENV_POD_NAMESPACE: SYSTEM_NAMESPACE,
-            **environment,
-        }
+        self._environment = installation.operator_environment(kubeconfig, **environment)
 
     @property
     def log(self) -> str:
@@ -177,7 +159,7 @@ class OperatorProcess:
         """Start it and wait until it says on which ports it listens."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("atheria-operator"))],
+                [installation.program("atheria-operator")],
                 env=self._environment,
                 stdout=log,
                 stderr=log,

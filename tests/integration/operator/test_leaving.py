@@ -37,7 +37,7 @@ def test_a_model_deleted_while_no_operator_ran_goes_when_one_starts(operator: An
     eventually("the model gone", lambda: bare.cluster.find("am", "qca", "-n", bare.name) is None)
 
 
-def test_after_the_uninstall_hook_a_model_can_be_deleted_without_an_operator(
+def test_complaint_28_after_the_uninstall_hook_a_model_can_be_deleted_without_an_operator(
     operator: Any, bare: Any
 ) -> None:
     bare.apply_model()

@@ -86,6 +86,22 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("batch of 0", {"batching": {"maxBatchSize": 0}}, ["maxBatchSize", "greater than or equal to 1"]),
     ("negative replicas", {"replicas": -1}, ["spec.replicas"]),
     ("unknown class", {"scaling": {"class": "magic"}}, ["spec.scaling.class", '"atheria", "external"']),
+    ("half a window", {"scaling": {"stableWindow": "5s"}}, ["stableWindow must be from 6s to 1h"]),
+    (
+        "a window of no length",
+        {"scaling": {"schedule": [{"start": "08:00", "end": "08:00", "minReplicas": 1}]}},
+        ["start and end must differ"],
+    ),
+    (
+        "a window above the maximum",
+        {"scaling": {"schedule": [{"start": "08:00", "end": "18:00", "minReplicas": 2}]}},
+        ["schedule[].minReplicas must not be above maxReplicas"],
+    ),
+    (
+        "a time that is none",
+        {"scaling": {"schedule": [{"start": "8", "end": "18:00", "minReplicas": 1}]}},
+        ["spec.scaling.schedule[0].start"],
+    ),
     ("text for a number", {"hardware": {"count": "two"}}, ["spec.hardware.count", "integer"]),
 ]
 
@@ -106,6 +122,21 @@ def test_a_wrong_spec_is_refused_with_the_field_and_what_is_allowed(
     "spec",
     [
         {"quality": {"profile": "off", "allowUnvalidated": True}},
+        {
+            "scaling": {
+                "metric": "latency",
+                "latencyTarget": "500ms",
+                "schedule": [
+                    {
+                        "days": ["Mon", "Fri"],
+                        "start": "22:00",
+                        "end": "06:00",
+                        "timeZone": "Europe/Madrid",
+                        "minReplicas": 1,
+                    }
+                ],
+            }
+        },
         {"cache": {"emptyDir": {}}, "compile": {"mode": "aot"}},
         {"cache": {"persistentVolumeClaim": {"claimName": "c"}}},
         {"cache": {"hostPath": {"path": "/a"}, "signingSecretName": "s"}, "compile": {"mode": "aot"}},
@@ -153,8 +184,18 @@ def test_defaults_are_stored_and_explained(bare: Any) -> None:
         "initialReplicas": 1,
         "metric": "queueDepth",
         "target": 4,
-        "idleTimeout": "60s",
+        "latencyTarget": "1s",
+        "targetUtilization": 85,
+        "stableWindow": "60s",
+        "panicWindowPercent": 10,
+        "panicThreshold": 2,
+        "maxScaleUpRate": 1000,
+        "maxScaleDownRate": 2,
         "scaleDownDelay": "30s",
+        "idleTimeout": "5m",
+        "keepAlive": "coldStart",
+        "waitingUsdPerHour": 20,
+        "schedule": [],
         "class": "atheria",
     }
     assert spec["precision"] == {
@@ -168,7 +209,7 @@ def test_defaults_are_stored_and_explained(bare: Any) -> None:
     }
     assert spec["cache"] == {"signingSecretName": "", "key": "key"}
     for field, words in (
-        ("scaling.idleTimeout", "Default: 60s"),
+        ("scaling.idleTimeout", "Default: 5m"),
         ("precision.policy", "Default: fp32"),
         ("cache.hostPath", "Pod Security"),
     ):

@@ -1,112 +1,190 @@
-"""The operator may do what it does and nothing else: the chart's rendered roles, asked of the real API server."""
+"""Operator, gateway and uninstall hook may do what they do and nothing else: the rendered chart, asked of the real API server.
+
+Both modes of the chart: all of the cluster, and named namespaces. What each may do is the table of tests/contract/rights.py.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from operator_harness import LEASE_RULES, SYSTEM_NAMESPACE
 
-from tests.contract.chart import one, render
+from bench.installation import rendered_rights
+from tests.contract.rights import ACCOUNTS, Scope
 
-NAME = "atheria-operator"
-USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{NAME}"
-MAY = [
-    ("get", "atheriamodels.atheria.dev"),
-    ("watch", "atheriamodels.atheria.dev"),
-    ("patch", "atheriamodels.atheria.dev/status"),
-    ("patch", "atheriamodels.atheria.dev/scale"),
-    ("list", "atheriahardwareprofiles.atheria.dev"),
-    ("create", "deployments.apps"),
-    ("patch", "deployments.apps"),
-    ("delete", "deployments.apps"),
-    ("patch", "deployments.apps/scale"),
-    ("create", "services"),
-    ("delete", "configmaps"),
-    ("create", "serviceaccounts"),
-    ("list", "pods"),
-    ("watch", "pods"),
-    ("list", "events"),
-    ("create", "events"),
-]
-MAY_NOT = [
-    ("get", "secrets"),
-    ("list", "secrets"),
-    ("create", "pods"),
-    ("delete", "pods"),
-    ("create", "pods/exec"),
-    ("get", "nodes"),
-    ("create", "atheriamodels.atheria.dev"),
-    ("delete", "atheriamodels.atheria.dev"),
-    ("update", "atheriamodels.atheria.dev"),
-    ("delete", "namespaces"),
-    ("delete", "customresourcedefinitions.apiextensions.k8s.io"),
-    ("patch", "customresourcedefinitions.apiextensions.k8s.io"),
-    ("create", "rolebindings.rbac.authorization.k8s.io"),
-    ("bind", "clusterroles.rbac.authorization.k8s.io"),
-    ("escalate", "clusterroles.rbac.authorization.k8s.io"),
-    ("impersonate", "users"),
-    ("create", "serviceaccounts/token"),
-    ("delete", "persistentvolumeclaims"),
-    ("create", "validatingwebhookconfigurations.admissionregistration.k8s.io"),
-    ("*", "*"),
-]
+TEAM, ELSEWHERE = "team-a", "somebody-elses"
+NAMED = "named namespaces"
+_AT_A_TIME = 4
+KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+MAY_NOT = {
+    "secrets": "get list watch create patch delete",
+    "pods": "get create patch delete",
+    "pods/exec": "create get",
+    "pods/attach": "create",
+    "pods/portforward": "create",
+    "pods/ephemeralcontainers": "patch",
+    "pods/log": "get",
+    "pods/eviction": "create",
+    "nodes": "get list patch",
+    "nodes/proxy": "get create",
+    "namespaces": "create patch delete",
+    "serviceaccounts/token": "create",
+    "persistentvolumeclaims": "get delete",
+    "replicasets.apps": "create delete",
+    "daemonsets.apps": "create",
+    "jobs.batch": "create",
+    "customresourcedefinitions.apiextensions.k8s.io": "create patch delete",
+    "atheriamodels.atheria.dev": "create update",
+    "atheriahardwareprofiles.atheria.dev": "delete",
+    "roles.rbac.authorization.k8s.io": "create patch bind escalate",
+    "rolebindings.rbac.authorization.k8s.io": "create patch",
+    "clusterroles.rbac.authorization.k8s.io": "create patch bind escalate",
+    "clusterrolebindings.rbac.authorization.k8s.io": "create",
+    "users": "impersonate",
+    "groups": "impersonate",
+    "serviceaccounts": "impersonate",
+    "certificatesigningrequests.certificates.k8s.io": "create",
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": "create patch",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": "create patch",
+    "leases.coordination.k8s.io": "delete list",
+    "*.*": "*",
+}
+"""What none of the accounts may do anywhere."""
 
 
-@pytest.fixture(scope="module")
-def roles(cluster: Any) -> Iterator[Any]:
-    """The chart's account, roles and bindings of the operator, as Helm renders them."""
-    kinds = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-    objects = [item for item in render() if item["kind"] in kinds and item["metadata"]["name"] == NAME]
-    cluster.apply(*objects)
-    yield cluster
-    cluster.kubectl(
-        "delete", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """May the account do this there?"""
+
+    account: str
+    verb: str
+    what: str
+    namespace: str
+    name: str = ""
+
+    @property
+    def command(self) -> list[str]:
+        """Of kubectl."""
+        resource, _, subresource = self.what.partition("/")
+        kind = resource.removesuffix(".")
+        return [
+            *("auth", "can-i", self.verb, f"{kind}/{self.name}" if self.name else kind),
+            *([f"--subresource={subresource}"] if subresource else []),
+            *("-n", self.namespace),
+            f"--as=system:serviceaccount:{SYSTEM_NAMESPACE}:atheria-{self.account}",
+        ]
+
+
+@pytest.fixture(scope="module", params=["all of the cluster", NAMED])
+def mode(cluster: Any, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The chart's accounts, roles and bindings, as Helm renders them."""
+    mode: str = request.param
+    values = [f"operator.namespaces={{{TEAM}}}"] if mode == NAMED else []
+    found = rendered_rights("operator-rbac", "gateway-rbac", "uninstall", values=values)
+    objects = [item for item in found if item["kind"] in KINDS]
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}}
+    cluster.apply(namespace, *objects)
+    yield mode
+    items = {"apiVersion": "v1", "kind": "List", "items": objects}
+    cluster.kubectl("delete", "-f", "-", stdin=json.dumps(items))
+
+
+def allowed(cluster: Any, questions: Iterable[Question]) -> list[Question]:
+    """Those that the API server answers with yes."""
+
+    def ask(question: Question) -> str:
+        done = cluster.run(*question.command)
+        answer = done.stdout.strip()
+        assert answer in ("yes", "no"), f"{question}: {done.stderr}"
+        return str(answer)
+
+    asked = list(questions)
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        return [
+            question for question, answer in zip(asked, pool.map(ask, asked), strict=True) if answer == "yes"
+        ]
+
+
+def questions(account: str, *scopes: Scope, namespace: str) -> list[Question]:
+    """All that the code of the account needs in these scopes, asked for a namespace."""
+    return [
+        Question(account=account, verb=verb, what=resource, namespace=namespace, name=right.name)
+        for right in ACCOUNTS[account]
+        if right.scope in scopes
+        for resource in right.resources
+        for verb in right.verbs
+    ]
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_what_the_code_needs_is_allowed(cluster: Any, mode: str, account: str) -> None:
+    scopes = [Scope.MODELS, Scope.CLUSTER, *([] if mode == NAMED else [Scope.CLUSTER_IF_ALL])]
+    asked = questions(account, *scopes, namespace=TEAM)
+    asked += questions(account, Scope.SYSTEM, namespace=SYSTEM_NAMESPACE)
+    assert allowed(cluster, asked) == asked
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_what_is_nobodys_business_is_refused(cluster: Any, mode: str, account: str) -> None:
+    assert mode
+    asked = [
+        Question(account=account, verb=verb, what=what, namespace=TEAM)
+        for what, verbs in MAY_NOT.items()
+        for verb in verbs.split()
+    ]
+    # Where the operator itself runs, too: whoever reads Secrets or runs pods there is more than the operator.
+    asked += [
+        Question(account=account, verb=verb, what=what, namespace=SYSTEM_NAMESPACE)
+        for what, verb in [("secrets", "get"), ("pods", "create"), ("pods/exec", "create")]
+    ]
+    assert allowed(cluster, asked) == []
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_outside_the_named_namespaces_nothing_is_allowed(cluster: Any, mode: str, account: str) -> None:
+    asked = questions(account, Scope.MODELS, namespace=ELSEWHERE)
+    if mode == NAMED:
+        assert allowed(cluster, asked) == []
+    else:
+        assert allowed(cluster, asked[:1]) == asked[:1]
+
+
+def test_with_named_namespaces_neither_namespaces_nor_definitions_are_read(cluster: Any, mode: str) -> None:
+    asked = questions("operator", Scope.CLUSTER_IF_ALL, namespace=TEAM)
+    assert allowed(cluster, asked) == ([] if mode == NAMED else asked)
+
+
+def test_its_lease_is_in_its_own_namespace_and_no_other_lease_is_its_own(cluster: Any, mode: str) -> None:
+    assert mode
+    role = next(
+        item
+        for item in rendered_rights("operator-rbac")
+        if item["kind"] == "Role" and item["metadata"]["namespace"] == SYSTEM_NAMESPACE
     )
+    assert role["rules"] == LEASE_RULES
+    lease = "leases.coordination.k8s.io"
+    asked = [
+        Question(account="operator", verb="create", what=lease, namespace="kube-system"),
+        Question(account="operator", verb="create", what=lease, namespace=TEAM),
+        Question(account="operator", verb="update", what=lease, namespace=SYSTEM_NAMESPACE),
+        Question(account="operator", verb="update", what=lease, namespace=SYSTEM_NAMESPACE, name="another"),
+    ]
+    assert allowed(cluster, asked) == []
 
 
-def can_i(cluster: Any, verb: str, what: str, namespace: str = "default") -> bool:
-    """The API server's own answer for the operator's account."""
-    resource, _, subresource = what.partition("/")
-    plural, _, group = resource.partition(".")
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": USER,
-            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{SYSTEM_NAMESPACE}"],
-            "resourceAttributes": {
-                "verb": verb,
-                "group": group,
-                "resource": plural,
-                "subresource": subresource,
-                "namespace": namespace,
-            },
-        },
-    }
-    answer = cluster.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review))
-    return bool(json.loads(answer)["status"]["allowed"])
-
-
-def test_what_the_operator_does_it_may_do(roles: Any) -> None:
-    assert [what for what in MAY if not can_i(roles, *what)] == []
-
-
-def test_what_it_need_not_do_it_may_not_do(roles: Any) -> None:
-    assert [what for what in MAY_NOT if can_i(roles, *what)] == []
-
-
-def test_its_lease_is_in_its_own_namespace_and_no_other_lease_is_its_own(roles: Any) -> None:
-    assert one(render(), "Role", NAME)["rules"] == LEASE_RULES
-    assert can_i(roles, "create", "leases.coordination.k8s.io", SYSTEM_NAMESPACE)
-    assert not can_i(roles, "create", "leases.coordination.k8s.io", "kube-system")
-    assert not can_i(roles, "update", "leases.coordination.k8s.io", SYSTEM_NAMESPACE)
-
-
-def test_no_right_is_a_wildcard() -> None:
-    for item in render():
-        if item["kind"] in ("ClusterRole", "Role") and item["metadata"]["name"] == NAME:
-            for rule in item["rules"]:
-                assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+@pytest.mark.parametrize("account", ["gateway", "uninstall"])
+def test_who_wakes_or_uninstalls_may_not_change_what_the_operator_makes(
+    cluster: Any, mode: str, account: str
+) -> None:
+    assert mode
+    asked = [
+        Question(account=account, verb=verb, what=what, namespace=TEAM)
+        for what in ("deployments.apps", "services", "configmaps", "serviceaccounts")
+        for verb in ("create", "patch", "delete")
+    ]
+    assert allowed(cluster, asked) == []

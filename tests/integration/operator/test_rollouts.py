@@ -128,6 +128,22 @@ def test_a_swap_starts_the_new_pod_only_after_the_old_one_is_gone(space: Any) ->
     space.wait_condition("Progressing", "False", "Complete")
 
 
+def test_a_swap_goes_on_without_a_pod_that_never_goes_and_names_it(space: Any) -> None:
+    swap = {"strategy": "swap"}
+    old = serve(space, rollout=swap)
+    held = hold_pods(space, old)
+    new = change(space, old, rollout=swap)
+    space.wait_condition("Progressing", "True", "Draining")
+    # Its grace and the operator's allowance of 30 s.
+    eventually("the swap goes on", lambda: weights(space) == {new: 100}, 60)
+    message = space.wait_condition("Progressing", "True", "PodStuck")["message"]
+    assert f"kubectl delete pod {held[0]} --force" in message
+    eventually("an Event that names it", lambda: held[0] in "".join(events(space, "PodStuck")))
+    space.make_ready(new)
+    space.wait_condition("Progressing", "False", "Complete")
+    let_go(space, held)
+
+
 def test_a_swap_to_a_revision_that_fails_its_gate_goes_back(space: Any) -> None:
     swap = {"strategy": "swap"}
     old = serve(space, rollout=swap)

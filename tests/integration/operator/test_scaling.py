@@ -58,6 +58,7 @@ def test_demand_adds_pods_up_to_the_maximum_and_idling_takes_them_to_zero(
         scaling={
             "maxReplicas": 3,
             "target": 2,
+            "targetUtilization": 100,
             "idleTimeout": "1s",
             "scaleDownDelay": "0s",
             "initialReplicas": 0,
@@ -86,6 +87,10 @@ def test_demand_adds_pods_up_to_the_maximum_and_idling_takes_them_to_zero(
     )
     assert decisions[0]["reason"] == "Idle"
     assert "no call for 1 s" in decisions[0]["message"]
+    up = next(one for one in decisions if one["replicas"] == 3)
+    assert (up["before"], up["bound"]) == (2, "maxReplicas")
+    assert up["inputs"]["inFlight"] == 50
+    assert up["formula"]
 
 
 def test_a_wake_by_a_gateway_is_kept_until_reports_have_shown_idling(space: Any, gateway: Gateway) -> None:
@@ -159,6 +164,18 @@ def test_raising_the_minimum_needs_no_demand(space: Any) -> None:
     space.apply_model(scaling={"initialReplicas": 0, "maxReplicas": 4})
     revision = space.wait_active()
     space.apply_model(scaling={"minReplicas": 2, "maxReplicas": 4, "initialReplicas": 0})
+    space.wait_replicas("deployment", revision, 2)
+    space.wait_replicas("am", "qca", 2)
+
+
+def test_a_scheduled_minimum_needs_no_demand_either(space: Any) -> None:
+    # Both halves of the day, so that the test does not depend on the hour.
+    halves = [
+        {"start": "00:00", "end": "12:00", "minReplicas": 2},
+        {"start": "12:00", "end": "00:00", "minReplicas": 2},
+    ]
+    space.apply_model(scaling={"initialReplicas": 0, "maxReplicas": 4, "schedule": halves})
+    revision = space.wait_active()
     space.wait_replicas("deployment", revision, 2)
     space.wait_replicas("am", "qca", 2)
 

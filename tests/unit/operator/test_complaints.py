@@ -1,9 +1,7 @@
 """What users of other servers complain about, where the control plane's decisions answer it; one test each, by its number.
 
-The numbers are those of the list of complaints that the project keeps about its peers: 1 kserve#1247, 2 kserve#1805, 4 knative#15316,
-11 LLMKube#78, 12 kserve#2733, 13 kserve#3591, 17 LLMKube#484, 18 kubeai#67, 25 seldon-core#5096, 26 k8s-nim-operator#710.
-Of the others the gateway's tests answer 3, 5 to 9, the server's 14, 15 and 19 to 22, and the rollout's and the API's 10, 16, 23 and 24;
-28 (finalizers) is tests/integration/operator/test_leaving.py.
+The numbers are those of docs/what-users-ask-for.md, which has the sources, and the tests of those that rollouts, pods, gateway and
+server answer.
 """
 
 from __future__ import annotations
@@ -17,11 +15,20 @@ from atheria_operator.domain.cost import Load, Usage, observe
 from atheria_operator.domain.desired.pod_template import ServerDefaults, build_pod_template
 from atheria_operator.domain.observed import Observed
 from atheria_operator.domain.pods import failure_of
-from atheria_operator.domain.scaling.decide import Observation, ScalingReason, ScalingState, decide
+from atheria_operator.domain.scaling.decide import decide
+from atheria_operator.domain.scaling.decision import ScalingReason
 from atheria_operator.domain.scaling.demand import Demand
+from atheria_operator.domain.scaling.observation import Observation
+from atheria_operator.domain.scaling.state import ScalingState
 from atheria_operator.domain.status.summary import StatusInput, build_status
 
-POLICY = ScalingPolicy(max_replicas=8, target_calls=4, idle_timeout_seconds=60, scale_down_delay_seconds=30)
+POLICY = ScalingPolicy(
+    max_replicas=8,
+    target_calls=4,
+    target_utilization=1.0,
+    idle_timeout_seconds=60,
+    scale_down_delay_seconds=30,
+)
 Intents = Callable[..., ModelIntent]
 
 
@@ -47,7 +54,7 @@ def starting_pod(**status: Any) -> Any:
     }
 
 
-def status_of(pod: Any, **before: Any) -> dict[str, Any]:
+def status_of(pod: Any, calls: int | None = None, **before: Any) -> dict[str, Any]:
     deployment = {
         "kind": "Deployment",
         "metadata": {
@@ -65,6 +72,7 @@ def status_of(pod: Any, **before: Any) -> dict[str, Any]:
         desired_revision="qca-b",
         active_revision="qca-b",
         before=before,
+        calls=calls,
     )
     return build_status(given, "2026-01-01T00:00:05Z")
 
@@ -93,6 +101,19 @@ def test_complaint_4_a_start_of_twenty_minutes_is_not_killed_at_ten(
     template = build_pod_template(intent(), cpu, defaults)
     probe = template["spec"]["containers"][0]["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 2 * 20 * 60
+
+
+def test_complaint_5_a_call_after_a_week_of_idling_wakes_the_model_and_goes_on_waking_it() -> None:
+    week_seconds = 7 * 86_400
+    state, _ = decide(ScalingState(), observation(0, 0, demand()), POLICY, 0)
+    state, idle = decide(state, observation(0, 0, demand()), POLICY, week_seconds)
+    assert idle.replicas == 0
+    # What counts is the call that is held, not the moment it came: a wake that got lost is decided again.
+    for second in range(1, 60):
+        state, decision = decide(
+            state, observation(0, 0, demand(held=1, arrivals=1)), POLICY, week_seconds + second
+        )
+        assert decision.replicas == 1
 
 
 def test_complaint_11_the_schedulers_reason_is_the_models_reason() -> None:
@@ -154,6 +175,11 @@ def test_complaint_18_many_waiting_calls_are_answered_by_the_computed_number_at_
         state, decision = decide(state, observation(1, 1, said), POLICY, 1000 + second)
         numbers.add(decision.replicas)
     assert numbers == {1}
+
+
+def test_complaint_21_the_number_of_waiting_calls_is_in_the_status() -> None:
+    assert status_of(starting_pod(), calls=37)["queue"] == 37
+    assert "queue" not in status_of(starting_pod())
 
 
 def test_complaint_25_steady_low_traffic_does_not_keep_the_peak() -> None:

@@ -26,6 +26,11 @@ def test_namespaces_are_a_list_with_commas() -> None:
     assert read_settings({**IMAGE, "ATHERIA_NAMESPACES": "b, a,,b"}).namespaces == ("a", "b")
 
 
+def test_one_model_at_a_time_follows_a_new_image_unless_told_otherwise() -> None:
+    assert read_settings(IMAGE).upgrades_at_once == 1
+    assert read_settings({**IMAGE, "ATHERIA_UPGRADES_AT_ONCE": "3"}).upgrades_at_once == 3
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
@@ -35,6 +40,7 @@ def test_namespaces_are_a_list_with_commas() -> None:
         ({**IMAGE, "ATHERIA_METRICS_PORT": "70000"}, "65535"),
         ({**IMAGE, "ATHERIA_RESYNC_SECONDS": "0"}, "from 1 to 3600"),
         ({**IMAGE, "ATHERIA_LOG_LEVEL": "loud"}, "DEBUG"),
+        ({**IMAGE, "ATHERIA_UPGRADES_AT_ONCE": "0"}, "ATHERIA_UPGRADES_AT_ONCE is '0': use a number from 1"),
         ({**IMAGE, "ATHERIA_STUCK_SECONDS": "never"}, "ATHERIA_STUCK_SECONDS is 'never'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,10 @@ class Api:
     def list_cluster_custom_object(self, *_: Any, **__: Any) -> dict[str, Any]:
         return {"items": self.models}
 
+    def list_namespaced_custom_object(self, *arguments: Any, **_: Any) -> dict[str, Any]:
+        self.calls.append(f"list {arguments[2]}")
+        return {"items": [model for model in self.models if model["metadata"]["namespace"] == arguments[2]]}
+
     def delete_namespaced_custom_object(self, *_: Any, **__: Any) -> None:
         self.calls.append("delete")
 
@@ -52,10 +57,15 @@ class Api:
     def sleep(self, seconds: float) -> None:
         self.now_seconds += seconds
 
-    def run(self, *, delete_models: bool = False) -> None:
+    def run(self, *, delete_models: bool = False, namespaces: Sequence[str] = ()) -> None:
         api: Any = self
         uninstaller = Uninstaller(
-            objects=api, apps=api, core=api, now=lambda: self.now_seconds, sleep=self.sleep
+            objects=api,
+            apps=api,
+            core=api,
+            namespaces=namespaces,
+            now=lambda: self.now_seconds,
+            sleep=self.sleep,
         )
         uninstaller.run(
             namespace="atheria-system", deployment="op", delete_models=delete_models, timeout_seconds=40
@@ -67,6 +77,16 @@ def test_the_operator_is_stopped_before_its_finalizer_is_taken_off() -> None:
     api.run()
     assert api.calls == ["scale atheria-system/op 0", "strip"]
     assert api.models[0]["metadata"]["finalizers"] == ["other.dev/keep"]
+
+
+def test_with_named_namespaces_only_these_are_looked_at() -> None:
+    api = Api(names.FINALIZER)
+    api.run(namespaces=["team-a", "demo"])
+    round_of_lists = ["list team-a", "list demo"]
+    assert api.calls == ["scale atheria-system/op 0", *round_of_lists, "strip", *round_of_lists]
+    elsewhere = Api(names.FINALIZER)
+    elsewhere.run(namespaces=["team-a"])
+    assert "strip" not in elsewhere.calls
 
 
 def test_a_stuck_operator_and_stuck_models_only_cost_time() -> None:

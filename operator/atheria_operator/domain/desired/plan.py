@@ -23,9 +23,17 @@ from atheria_operator.domain.observed import (
     replicas_of,
     revision_hash_of,
 )
+from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.rollout.decide import decide_rollout
 from atheria_operator.domain.rollout.facts import Outside, observe_revisions
-from atheria_operator.domain.rollout.state import RolloutDecision, RolloutObservation, RolloutState
+from atheria_operator.domain.rollout.state import (
+    Phase,
+    RolloutDecision,
+    RolloutObservation,
+    RolloutState,
+)
+from atheria_operator.domain.rollout.upgrade import Turn, has_begun, member_of
+from atheria_operator.domain.rollout.wave import Member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +49,18 @@ class Plan:
     """The default server image that the revision was rendered with."""
     newer_image: str
     """The operator's default server image where following it would make another revision; empty otherwise."""
+    upgrade: Member | None
+    """How far a model that follows the default image is with it; None for one that does not."""
+    turn: Turn
+    """What such a model was told."""
     apply: tuple[Mapping[str, Any], ...]
     """Objects that are missing or differ, in the order in which to apply them."""
     initial_replicas: int
     """Pods of the revision's Deployment, should it have to be made."""
+    counted: Mapping[str, CallFigures]
+    """Calls by revision of the canary's step that goes on; empty at its beginning and without one."""
+    now: str
+    """RFC 3339, when this was planned."""
     delete: tuple[Body, ...]
     """Objects of revisions that nobody needs any more."""
 
@@ -63,20 +79,23 @@ def build_plan(
     outside: Outside,
 ) -> Plan:
     """`before` is the rollout as it is stored, empty for a new model."""
+
+    def image_of(name: str) -> str:
+        return _image_of(observed, intent.uid, name)
+
     image = defaults.image
-    if not outside.follows_default_image:
-        image = _image_of(observed, intent.uid, before.active) or defaults.image
+    may_follow = outside.turn.is_given or has_begun(before, image, image_of)
+    if not (outside.follows_default_image and may_follow):
+        image = image_of(before.active) or defaults.image
     revision = build_revision(intent, profile, replace(defaults, image=image))
-    rollout, decision = decide_rollout(
-        before,
-        RolloutObservation(
-            desired=revision.name,
-            revisions=observe_revisions(observed, intent.uid, outside),
-            command_text=outside.command_text,
-        ),
-        intent.rollout,
-        outside.now,
+    seen = RolloutObservation(
+        desired=revision.name,
+        revisions=observe_revisions(observed, intent.uid, outside),
+        command_text=outside.command_text,
     )
+    rollout, decision = decide_rollout(before, seen, intent.rollout, outside.now)
+    is_outdated = revision != build_revision(intent, profile, defaults)
+    upgrade = member_of(rollout, seen, defaults.image, image_of, is_outdated=is_outdated)
     wanted = [
         stamp(body)
         for body in (
@@ -94,11 +113,15 @@ def build_plan(
         rollout=rollout,
         decision=decision,
         image=image,
-        newer_image="" if revision == build_revision(intent, profile, defaults) else defaults.image,
+        newer_image=defaults.image if is_outdated else "",
+        upgrade=upgrade if outside.follows_default_image else None,
+        turn=outside.turn,
         apply=tuple(body for body in wanted if _differs(body, observed, intent.uid)),
         initial_replicas=(
             initial_replicas(intent, observed, before.active) if revision.name in decision.may_run else 0
         ),
+        counted=_counted(before, rollout, outside),
+        now=outside.now,
         delete=tuple(
             body
             for (kind, name), body in sorted(observed.children.items())
@@ -147,6 +170,14 @@ def contains(live: Any, desired: Any) -> bool:
             and all(contains(one, other) for one, other in zip(live, desired, strict=True))
         )
     return bool(live == desired)
+
+
+def _counted(before: RolloutState, after: RolloutState, outside: Outside) -> dict[str, CallFigures]:
+    is_same_step = after.phase is Phase.STEP and all(
+        getattr(before, name) == getattr(after, name) for name in ("phase", "candidate", "step", "since")
+    )
+    shared = (after.active, after.candidate) if is_same_step else ()
+    return {name: outside.calls[name] for name in shared if name in outside.calls}
 
 
 def _image_of(observed: Observed, owner_uid: str, revision: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from atheria_operator.api.model import RolloutPolicy, Strategy
 from atheria_operator.domain.pods import seconds_between
 from atheria_operator.domain.rollout.analysis import judge
+from atheria_operator.domain.rollout.quality import compare_quality
 from atheria_operator.domain.rollout.state import (
     Command,
     Phase,
@@ -34,6 +35,9 @@ def decide_rollout(
     state: RolloutState, seen: RolloutObservation, policy: RolloutPolicy, now: str
 ) -> tuple[RolloutState, RolloutDecision]:
     """The next state and what follows from it; `now` is RFC 3339 in UTC."""
+    if state.since > now:
+        # The clock was put back: what begins in the future would last until then.
+        state = replace(state, since=now)
     state = _adopt(state, seen, now)
     state = _obey(state, seen, now)
     state = _aim(state, seen, now)
@@ -117,7 +121,7 @@ def _advance(state: RolloutState, seen: RolloutObservation, policy: RolloutPolic
     if candidate.is_refused and candidate.failure is not None:
         return _give_up_candidate(state, candidate.failure.message, now)
     if state.phase is Phase.DRAINING:
-        return _switch(state, seen, Phase.SWAPPING, now) if _is_vacated(state, seen) else state
+        return _switch(state, seen, Phase.SWAPPING, now) if _is_vacated(state, seen, policy) else state
     is_promoted = state.promoted == state.candidate
     if _is_paused(seen, policy) and not is_promoted:
         return state
@@ -153,7 +157,9 @@ def _advance_active(
         proven = replace(state, is_proven=True, phase=_settled(state, seen), since=now)
         return proven if proven.phase is Phase.ROLLED_BACK else replace(proven, cause="")
     is_swap = state.phase is Phase.SWAPPING
-    patience_seconds = policy.unschedulable_seconds if is_swap else NODE_ALLOWANCE_SECONDS
+    # Nor could the revision before it start while a pod that never goes keeps the device.
+    is_hasty = is_swap and not any(facts.stuck_pods for facts in seen.revisions.values())
+    patience_seconds = policy.unschedulable_seconds if is_hasty else NODE_ALLOWANCE_SECONDS
     failure = active.failure
     if failure is None and active.unplaced_seconds >= patience_seconds:
         failure = active.unplaced
@@ -168,6 +174,10 @@ def _advance_canary(
     state: RolloutState, seen: RolloutObservation, policy: RolloutPolicy, now: str
 ) -> RolloutState:
     active, candidate = seen.facts(state.active), seen.facts(state.candidate)
+    quality = compare_quality(candidate.quality, active.quality, policy.analysis.max_quality_loss)
+    if quality.is_worse:
+        words = f"{quality.words}; to accept that set spec.rollout.analysis.maxQualityLoss, or promote it"
+        return _give_up_candidate(state, words, now)
     if state.phase is not Phase.STEP:
         if not candidate.ready_pods:
             return state
@@ -179,7 +189,8 @@ def _advance_canary(
         return _give_up_candidate(state, f"at {_share(state, policy)} % of the calls: {verdict.words}", now)
     elapsed_seconds = seconds_between(state.since, now) or 0.0
     if verdict.is_enough and candidate.ready_pods and elapsed_seconds >= policy.step_seconds:
-        return replace(_enter_step(state, seen, policy, state.step + 1, now), cause=verdict.words)
+        words = "; ".join(part for part in (verdict.words, quality.words) if part)
+        return replace(_enter_step(state, seen, policy, state.step + 1, now), cause=words)
     return state
 
 
@@ -253,10 +264,13 @@ def _settled(state: RolloutState, seen: RolloutObservation) -> Phase:
     return Phase.COMPLETE if is_ready else Phase.STARTING
 
 
-def _is_vacated(state: RolloutState, seen: RolloutObservation) -> bool:
-    """Nothing but the candidate has or asks for pods: a pod that is ending keeps its device."""
+def _is_vacated(state: RolloutState, seen: RolloutObservation, policy: RolloutPolicy) -> bool:
+    """Nothing but the candidate has or asks for pods: a pod that is ending keeps its device.
+
+    Going on without one that never goes is safe: for the scheduler its device is taken as long as its record is there.
+    """
     return not any(
-        facts.asked_pods or facts.present_pods
+        facts.asked_pods or facts.present_pods > (0 if policy.waits_for_stuck_pods else facts.stuck_pods)
         for name, facts in seen.revisions.items()
         if name != state.candidate
     )

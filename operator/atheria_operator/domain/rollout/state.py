@@ -9,6 +9,7 @@ from typing import Literal
 
 from atheria_operator.api.model import Problem
 from atheria_operator.domain.rollout.analysis import CallFigures
+from atheria_operator.domain.rollout.quality import QualityFigures
 
 
 class Phase(StrEnum):
@@ -83,6 +84,10 @@ class RevisionFacts:
     """Loaded, warmed up and accepted in quality: a pod that fails a gate is never ready."""
     present_pods: int = 0
     """Pods that are there, those on their way out included: they keep their devices."""
+    stuck_pods: int = 0
+    """Those of them that should have gone long ago."""
+    stuck: Problem | None = None
+    """Which is one of them, since when, and what to do."""
     failure: Problem | None = None
     """What stops one of its pods that has a node."""
     unplaced: Problem | None = None
@@ -91,6 +96,8 @@ class RevisionFacts:
     """For how long."""
     calls: CallFigures = field(default_factory=CallFigures)
     """Since the step began."""
+    quality: QualityFigures | None = None
+    """What its newest ready pod measured; None = none has told."""
 
     @property
     def is_refused(self) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.rollout.state import Phase, RolloutState
+
+MAX_BUCKETS: Final = 256
+"""Of latencies that are stored; each is a quarter wider than the one before, so that they reach from 1 us to ages."""
 
 
 def read_state(status: Mapping[str, Any]) -> RolloutState:
@@ -29,6 +34,45 @@ def read_state(status: Mapping[str, Any]) -> RolloutState:
         promoted=str(stored.get("promoted") or ""),
         answered=str(stored.get("answered") or ""),
     )
+
+
+def read_counted(status: Mapping[str, Any]) -> dict[str, CallFigures]:
+    """Calls of the step that the stored rollout is in, by revision, as they were written last."""
+    return {
+        str(one["revision"]): CallFigures(
+            calls=int(one["calls"]),
+            errors=int(one["errors"]),
+            latency={
+                float(bucket["upToSeconds"]): int(bucket["calls"]) for bucket in one.get("latency") or ()
+            },
+        )
+        for one in (status.get("rollout") or {}).get("counted") or ()
+    }
+
+
+def write_counted(counted: Mapping[str, CallFigures], now: str) -> dict[str, Any]:
+    """status.rollout.counted and countedAt; nothing before the first call. `now` is RFC 3339."""
+    if not any(figures.calls for figures in counted.values()):
+        return {}
+    lines: list[dict[str, Any]] = []
+    for name, figures in sorted(counted.items()):
+        p95_seconds = figures.p95_seconds
+        latency = [
+            {"upToSeconds": bound, "calls": calls}
+            for bound, calls in sorted(figures.latency.items())
+            if math.isfinite(bound)
+        ]
+        told = {} if p95_seconds is None else {"p95Seconds": float(f"{p95_seconds:.4g}")}
+        lines.append(
+            {
+                "revision": name,
+                "calls": figures.calls,
+                "errors": figures.errors,
+                **told,
+                "latency": latency[:MAX_BUCKETS],
+            }
+        )
+    return {"counted": lines, "countedAt": now}
 
 
 def write_state(state: RolloutState) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from atheria_contract import names
 from atheria_operator.api.model import RolloutPolicy
+from atheria_operator.domain.pods import POD_STUCK
 from atheria_operator.domain.rollout.state import Phase, RolloutObservation, RolloutState
 
 PAUSED: Final = "Paused"
@@ -36,7 +37,24 @@ def progress(
             f"annotation {names.ANNOTATION_ROLLOUT}=promote to try it again"
         )
         return Progress(truth="False", reason=state.phase.value, message=_because(words, state.cause))
-    return Progress(truth="True", reason=state.phase.value, message=_moving(state, seen, policy, share))
+    words = _moving(state, seen, policy, share)
+    if stuck := _stuck(state, seen, policy):
+        is_waiting = state.phase is Phase.DRAINING
+        return Progress(
+            truth="False" if is_waiting else "True", reason=POD_STUCK, message=f"{words}: {stuck}"
+        )
+    return Progress(truth="True", reason=state.phase.value, message=words)
+
+
+def _stuck(state: RolloutState, seen: RolloutObservation, policy: RolloutPolicy) -> str:
+    """What a swap waits for, or goes on without, in vain; empty for nothing."""
+    if state.phase is not Phase.SWAPPING and not (
+        state.phase is Phase.DRAINING and policy.waits_for_stuck_pods
+    ):
+        return ""
+    taker = state.candidate or state.active
+    problems = (facts.stuck for name, facts in sorted(seen.revisions.items()) if name != taker)
+    return next((problem.message for problem in problems if problem), "")
 
 
 def _moving(state: RolloutState, seen: RolloutObservation, policy: RolloutPolicy, share: int) -> str:
@@ -45,7 +63,9 @@ def _moving(state: RolloutState, seen: RolloutObservation, policy: RolloutPolicy
             f"revision {state.active} took the calls over while no pod ran; it starts when pods are asked for"
         )
     if state.phase is Phase.SWAPPING:
-        words = f"the old pods are gone, revision {state.active} starts on their devices; calls are held until it is ready"
+        words = (
+            f"revision {state.active} starts on the devices of the old pods; calls are held until it is ready"
+        )
         return _because(words, state.cause)
     if state.phase is Phase.DRAINING:
         words = f"calls are held while revision {state.active} ends its calls and leaves its devices to {state.candidate}"

@@ -60,6 +60,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "VolumeNotMounted": Fault(is_retriable=True, next_step="see the claim, the Secret or the ConfigMap that is named"),
     "SandboxFailed": Fault(is_retriable=True, next_step="see the node's network plugin and container runtime"),
     "PodRefused": Fault(is_retriable=True, next_step="raise the quota, or change the policy that refuses"),
+    "PodStuck": Fault(is_retriable=True, next_step="see whether its node is lost; delete it with --force once its device is free"),
     "PodFailed": Fault(is_retriable=True, next_step="see why the pod was ended, e.g. pressure on its node"),
 }  # fmt: skip
 

@@ -16,6 +16,8 @@ _MAX_TEXT: Final = 1024
 _MAX_NAME: Final = 128
 _REASON: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _LARGEST: Final = 2**63 - 1
+_DIRECTIONS: Final = ("higher", "lower")
+_OUTCOMES: Final = ("passed", "failed", "not gated", "within noise")
 
 Parts = Mapping[str, Any]
 """Fields of AtheriaModel's status: quality, precision, compileCache, warmup, steadiness, evaluation; those that were told."""
@@ -58,7 +60,16 @@ def _metric(told: Mapping[str, Any]) -> dict[str, Any] | None:
     name, value = _text(told.get("name"), _MAX_NAME), _number(told.get("value"))
     if not name or value is None:
         return None
-    return {"name": name, "value": value, **_told(limit=_number(told.get("limit")))}
+    better, outcome = told.get("better"), told.get("outcome")
+    return {
+        "name": name,
+        "value": value,
+        **_told(
+            limit=_number(told.get("limit")),
+            better=better if better in _DIRECTIONS else None,
+            outcome=outcome if outcome in _OUTCOMES else None,
+        ),
+    }
 
 
 def _precision(told: Mapping[str, Any], weight_bytes: Any) -> dict[str, Any]:

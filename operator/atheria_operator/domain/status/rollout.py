@@ -8,13 +8,17 @@ from typing import Any, Final
 
 from atheria_contract import names
 from atheria_operator.domain.desired.plan import Plan
+from atheria_operator.domain.pods import POD_STUCK
 from atheria_operator.domain.rollout.state import Phase
-from atheria_operator.domain.rollout.stored import write_state
+from atheria_operator.domain.rollout.stored import write_counted, write_state
+from atheria_operator.domain.rollout.wave import Stage
 from atheria_operator.domain.status.conditions import READY, Condition, Truth
 
 PROGRESSING: Final = "Progressing"
 UPGRADE_AVAILABLE: Final = "UpgradeAvailable"
 NEW_SERVER_IMAGE: Final = "NewServerImage"
+WAITS_FOR_ITS_TURN: Final = "WaitsForItsTurn"
+UPGRADES_STOPPED: Final = "UpgradesStopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,7 @@ def rollout_parts(plan: Plan) -> RolloutParts:
     """What is to be stored of a plan's rollout."""
     decision = plan.decision
     return RolloutParts(
-        stored=write_state(plan.rollout),
+        stored={**write_state(plan.rollout), **write_counted(plan.counted, plan.now)},
         weights=decision.weights,
         may_run=decision.may_run,
         conditions=(
@@ -70,7 +74,7 @@ def of_held_back(parts: RolloutParts | None, revision: str) -> Condition | None:
         return None
     for one in parts.conditions:
         if one.type == PROGRESSING:
-            truth: Truth = "False" if one.reason == Phase.ROLLED_BACK else "Unknown"
+            truth: Truth = "False" if one.reason in (Phase.ROLLED_BACK, POD_STUCK) else "Unknown"
             return Condition(type=READY, status=truth, reason=one.reason, message=one.message)
     return None
 
@@ -84,11 +88,14 @@ def rollout_events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
     if progressing and known and _moves(before, known) != _moves(after, progressing):
         is_first = not (after.get("rollout") or {}).get("history") and progressing["reason"] == Phase.COMPLETE
         if not is_first:
-            is_warning = progressing["reason"] == Phase.ROLLED_BACK
+            is_warning = progressing["reason"] in (Phase.ROLLED_BACK, POD_STUCK)
             found.append((PROGRESSING, is_warning, progressing["reason"], progressing["message"]))
     upgrade = new.get(UPGRADE_AVAILABLE)
-    if upgrade and upgrade["status"] == "True" and old.get(UPGRADE_AVAILABLE, {}).get("status") != "True":
-        found.append((UPGRADE_AVAILABLE, False, upgrade["reason"], upgrade["message"]))
+    known = old.get(UPGRADE_AVAILABLE, {})
+    if upgrade and upgrade["status"] == "True":
+        is_stopped = upgrade["reason"] == UPGRADES_STOPPED
+        if known.get("status") != "True" or (is_stopped and known.get("reason") != UPGRADES_STOPPED):
+            found.append((UPGRADE_AVAILABLE, is_stopped, upgrade["reason"], upgrade["message"]))
     return found
 
 
@@ -107,10 +114,25 @@ def _upgrade(plan: Plan) -> Condition:
     if not plan.newer_image:
         words = f"pods run the server image {plan.image}" if plan.image else "no default server image is used"
         return Condition(type=UPGRADE_AVAILABLE, status="False", reason="UpToDate", message=words)
+    reason, next_step = _next_of(plan)
     return Condition(
         type=UPGRADE_AVAILABLE,
         status="True",
-        reason=NEW_SERVER_IMAGE,
-        message=f"pods keep the server image {plan.image}, the operator's default is {plan.newer_image}; to roll it out set the "
-        f"annotation {names.ANNOTATION_UPGRADE}={names.UPGRADE_NOW}",
+        reason=reason,
+        message=f"pods keep the server image {plan.image}, the operator's default is {plan.newer_image}; {next_step}",
     )
+
+
+def _next_of(plan: Plan) -> tuple[str, str]:
+    """Reason and next step of a model with an older image."""
+    follow = f"the annotation {names.ANNOTATION_UPGRADE}={names.UPGRADE_NOW}"
+    if plan.upgrade is None:
+        return NEW_SERVER_IMAGE, f"to roll it out set {follow}"
+    if plan.turn.stopped_by:
+        return UPGRADES_STOPPED, (
+            f"no further model is upgraded, because {plan.turn.stopped_by} was rolled back from it: see why, then promote that "
+            f"one ({names.ANNOTATION_ROLLOUT}=promote), correct its spec, or remove {follow} from it"
+        )
+    if plan.upgrade.stage is Stage.BUSY:
+        return WAITS_FOR_ITS_TURN, "it is rolled out after the change that is on its way, or was given up"
+    return WAITS_FOR_ITS_TURN, f"it is rolled out when its turn comes: {plan.turn.at_once} at a time"

@@ -11,12 +11,14 @@ from atheria_operator.api.model import ModelKey, Problem
 from atheria_operator.domain.names import model_url, selector_text
 from atheria_operator.domain.observed import Observed, is_leaving, replicas_of, revision_hash_of
 from atheria_operator.domain.pods import (
+    POD_STUCK,
     Told,
     failure_of,
     phase_of,
     pods_of,
     progress_of,
     ready_pods,
+    seconds_between,
     start_key,
 )
 from atheria_operator.domain.rollout.state import Phase as RolloutPhase
@@ -47,6 +49,8 @@ from atheria_operator.domain.status.start import (
 )
 
 SCALED_TO_ZERO = Phase.SCALED_TO_ZERO.value
+COUNTED_SECONDS = 10.0
+"""The calls of a canary's step are worth one after so many: what was counted since is lost with the operator."""
 REFRESH_SECONDS = 60.0
 """Sums of seconds and calls alone are worth a write after so many more seconds."""
 
@@ -166,15 +170,27 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
 
 def needs_write(before: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether the stored status differs in more than what changes all the time: the queue, and sums that grew a little."""
-    ignored = {"queue", "cost", "lastCallTime"}
-    if _filled({k: v for k, v in before.items() if k not in ignored}) != _filled(
-        {k: v for k, v in status.items() if k not in ignored}
-    ):
+    if _filled(_steady(before)) != _filled(_steady(status)):
         return True
+    counted, counts = before.get("rollout") or {}, status.get("rollout") or {}
+    if (counted.get("counted") or []) != (counts.get("counted") or []):
+        then, now = str(counted.get("countedAt") or ""), str(counts.get("countedAt") or "")
+        age_seconds = seconds_between(then, now)
+        # Of the future it is where the clock was put back.
+        if age_seconds is None or age_seconds >= COUNTED_SECONDS or then > now:
+            return True
     old, new = before.get("cost") or {}, status.get("cost") or {}
     summed = ("busySeconds", "idleSeconds", "loadingSeconds", "calls")
     has_grown = any(old.get(name, 0) != new.get(name, 0) for name in summed)
     return has_grown and abs(new.get("seconds", 0) - old.get("seconds", 0)) >= REFRESH_SECONDS
+
+
+def _steady(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what changes all the time."""
+    found = {key: part for key, part in status.items() if key not in ("queue", "cost", "lastCallTime")}
+    rollout = found.get("rollout") or {}
+    found["rollout"] = {key: part for key, part in rollout.items() if key not in ("counted", "countedAt")}
+    return found
 
 
 def _filled(value: Any) -> Any:
@@ -223,7 +239,7 @@ def _phase(given: StatusInput, ready: Condition, failure: Mapping[str, str] | No
         is_draining = any(is_leaving(pod) for pod in given.observed.pods)
         return Phase.DRAINING if is_draining else Phase.SCALED_TO_ZERO
     pods = pods_of(given.observed, _hash_of(given, given.desired_revision))
-    if not pods and ready.reason == RolloutPhase.DRAINING:
+    if not pods and ready.reason in (RolloutPhase.DRAINING, POD_STUCK):
         return Phase.DRAINING
     if not pods and ready.reason == RolloutPhase.ROLLED_BACK:
         return Phase.FAILED

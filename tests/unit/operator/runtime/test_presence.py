@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ class Rig:
         self.woken: list[ModelKey] = []
         self.listed: list[str] = []
         ports: Any = self
+        self.checks = 0
         self.presence = Presence(ports, ports, lambda: self.known, self.woken.append, every_seconds=180)
 
     async def uids(self, kind: str) -> frozenset[str]:
@@ -71,3 +73,31 @@ async def test_kinds_of_which_nothing_is_known_are_not_listed() -> None:
     rig.known["Pod"] = []
     await rig.presence.check()
     assert rig.listed == ["Deployment"]
+
+
+async def test_after_an_outage_it_is_looked_soon_and_more_than_once() -> None:
+    rig = Rig()
+    looked = asyncio.Event()
+
+    def known() -> Any:
+        rig.checks += 1
+        if rig.checks == 2:
+            looked.set()
+        return rig.known
+
+    ports: Any = rig
+    presence = Presence(
+        ports, ports, known, rig.woken.append, every_seconds=3600, after_outage_seconds=(0.0, 0.0)
+    )
+    rig.live["Deployment"] = {"2", "new"}
+    task = asyncio.create_task(presence.run())
+    try:
+        # Without the outage the first look would come after an hour.
+        presence.hurry()
+        async with asyncio.timeout(20):
+            await looked.wait()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert presence.gone == {"1"}
+    assert rig.woken == [A]

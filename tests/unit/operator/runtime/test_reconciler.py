@@ -14,6 +14,7 @@ from atheria_operator.domain.observed import Observed
 from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import CONFLICT, ClusterError, ObjectRef
 from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
+from atheria_operator.runtime.upgrade_wave import UpgradeWave
 
 KEY = ModelKey(namespace="demo", name="qca")
 PROFILES = {"cpu": {"metadata": {"name": "cpu"}, "spec": {}}}
@@ -84,7 +85,14 @@ class Rig:
         ports: Any = self
         self.loop = Reconciler(
             KEY,
-            ReconcilePorts(cluster=ports.cluster, demand=ports, clock=ports, events=ports, telemetry=ports),
+            ReconcilePorts(
+                cluster=ports.cluster,
+                demand=ports,
+                clock=ports,
+                events=ports,
+                telemetry=ports,
+                upgrades=UpgradeWave(at_once=1),
+            ),
             ServerDefaults(image="server:1"),
             (),
             self.reports,

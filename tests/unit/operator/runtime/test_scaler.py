@@ -10,11 +10,12 @@ import pytest
 
 from atheria_contract import names
 from atheria_operator.api.model import ModelKey
+from atheria_operator.api.types.decision import ScaleDecision
 from atheria_operator.domain.observed import Observed
 from atheria_operator.domain.scaling.demand import Demand
 from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import CONFLICT, ClusterError, ObjectRef, Raced, Scale
-from atheria_operator.runtime.scaler import TICK_SECONDS, Scaler, ScalingPorts
+from atheria_operator.runtime.scaler import SCHEDULE_SECONDS, TICK_SECONDS, Scaler, ScalingPorts
 
 KEY = ModelKey(namespace="demo", name="qca")
 MODEL = ObjectRef(api_version=names.API_VERSION, kind=names.MODEL_KIND, namespace="demo", name="qca")
@@ -67,6 +68,7 @@ class Rig:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.now_seconds = 100.0
+        self.wall = "2026-01-01T00:00:00Z"
         self.said: Demand | None = None
         self.events: list[str] = []
         self.decisions: deque[Mapping[str, Any]] = deque(maxlen=10)
@@ -88,7 +90,7 @@ class Rig:
         return self.now_seconds
 
     def now(self) -> str:
-        return "2026-01-01T00:00:00Z"
+        return self.wall
 
     def publish(self, _: Any, *, is_warning: bool, reason: str, message: str) -> None:
         self.events.append(f"{reason}: {message}")
@@ -214,3 +216,74 @@ async def test_a_model_without_a_deployment_or_with_a_wrong_spec_is_left_alone(b
     assert await rig.tick(body(), Observed()) is None
     assert await rig.tick(body(model={"source": "builtin://nothing"})) is None
     assert rig.memory.writes == []
+
+
+async def test_a_change_whose_second_write_lost_is_told_once_it_is_there(body: Bodies) -> None:
+    rig = Rig(Memory(1, 1))
+    model = ready(body(scaling=SCALING))
+    rig.said = calls(5)
+
+    def meddle() -> None:
+        if rig.memory.writes:
+            rig.memory.set(MODEL, 1)
+
+    rig.memory.before_write = meddle
+    with pytest.raises(Raced):
+        await rig.tick(model)
+    assert rig.events == []
+    rig.memory.before_write = lambda: None
+    await rig.tick(model)
+    assert [event.partition(":")[0] for event in rig.events] == ["ScaledUp"]
+    assert (rig.decisions[0]["before"], rig.decisions[0]["replicas"]) == (1, 3)
+    await rig.tick(model)
+    assert len(rig.decisions) == 1
+
+
+def without_node(memory: Memory, count: int) -> Observed:
+    """The Deployment, and pods that the scheduler finds no node for."""
+    no_node = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    pods = tuple(
+        {"metadata": {"name": f"p{index}", "uid": f"p{index}"}, "status": {"conditions": [no_node]}}
+        for index in range(count)
+    )
+    return Observed(children=memory.observed().children, pods=pods)
+
+
+async def test_pods_without_a_node_are_told_once_and_no_more_are_asked_for(body: Bodies) -> None:
+    rig = Rig(Memory(1, 1))
+    model = ready(body(scaling={**SCALING, "maxReplicas": 9}))
+    rig.said = calls(3)
+    await rig.tick(model)
+    asked = rig.memory.scales[DEPLOYMENT].replicas
+    rig.said = calls(30)
+    for _ in range(5):
+        rig.now_seconds += 1
+        await rig.tick(model, without_node(rig.memory, asked - 1))
+    assert rig.memory.scales[DEPLOYMENT].replicas == asked
+    assert [event.partition(":")[0] for event in rig.events] == ["ScaledUp", "NoCapacity"]
+    assert rig.decisions[0]["bound"] == "no node for more pods"
+    rig.now_seconds += 1
+    await rig.tick(model)
+    assert rig.memory.scales[DEPLOYMENT].replicas > asked
+
+
+async def test_a_decision_is_kept_with_what_was_seen_and_how_it_was_computed(body: Bodies) -> None:
+    rig = Rig(Memory(1, 1))
+    rig.said = calls(5)
+    await rig.tick(ready(body(scaling=SCALING)))
+    newest = rig.decisions[0]
+    assert (newest["before"], newest["replicas"], newest["bound"]) == (1, 3, "maxReplicas")
+    assert newest["inputs"]["held"] == 5
+    assert newest["formula"]
+    ScaleDecision.model_validate(newest)
+
+
+async def test_an_idle_model_with_a_schedule_looks_at_the_clock(body: Bodies) -> None:
+    window = {"start": "08:00", "end": "18:00", "minReplicas": 2}
+    rig = Rig(Memory(0, 0))
+    rig.said = calls(0)
+    model = body(scaling={**SCALING, "schedule": [window]})
+    assert await rig.tick(model) == SCHEDULE_SECONDS
+    rig.wall = "2026-01-01T08:00:00Z"
+    await rig.tick(model)
+    assert rig.memory.scales[DEPLOYMENT].replicas == 2

@@ -1,7 +1,8 @@
-"""Wake flags and the board of demand reports."""
+"""Who is woken, and the board of demand reports."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from atheria_operator.api.model import ModelKey
@@ -27,33 +28,50 @@ class FixedClock:
         return 0.0
 
 
-async def test_a_flag_is_set_at_first_and_by_wakes_of_its_own_model_only() -> None:
-    wakeups = Wakeups()
-    with wakeups.listening(KEY) as one, wakeups.listening(KEY) as two, wakeups.listening(OTHER) as other:
-        assert one.is_set()
-        for flag in (one, two, other):
-            flag.clear()
+def test_a_wake_reaches_the_listeners_of_its_own_model_only() -> None:
+    woken: list[str] = []
+    told: list[str] = []
+    wakeups = Wakeups(lambda: told.append("told"))
+    with (
+        wakeups.listening(KEY, lambda: woken.append("one"), lambda: woken.append("two")),
+        wakeups.listening(OTHER, lambda: woken.append("other")),
+    ):
         wakeups.wake(KEY)
-        assert (one.is_set(), two.is_set(), other.is_set()) == (True, True, False)
+        assert woken == ["one", "two"]
         wakeups.wake_all()
-        assert other.is_set()
+        assert woken == ["one", "two", "one", "two", "other"]
     wakeups.wake(KEY)
+    wakeups.wake_all()
+    assert len(woken) == 5
+    assert told == ["told"]
 
 
-async def test_a_report_wakes_the_models_whose_calls_changed() -> None:
+def test_a_listener_may_stop_listening_while_it_is_woken() -> None:
+    wakeups = Wakeups()
+    listening = ExitStack()
+    woken: list[str] = []
+    listening.enter_context(wakeups.listening(KEY, listening.close))
+    with wakeups.listening(KEY, lambda: woken.append("other")):
+        wakeups.wake_all()
+        wakeups.wake(KEY)
+    assert woken == ["other", "other"]
+
+
+def test_a_report_wakes_the_models_whose_calls_changed() -> None:
     clock: Any = FixedClock()
     wakeups = Wakeups()
     board = DemandBoard(clock, wakeups)
-    with wakeups.listening(KEY) as one, wakeups.listening(OTHER) as other:
-        one.clear()
-        other.clear()
+    woken: list[ModelKey] = []
+    with (
+        wakeups.listening(KEY, lambda: woken.append(KEY)),
+        wakeups.listening(OTHER, lambda: woken.append(OTHER)),
+    ):
         board.take("g", {KEY: Calls(held=1), OTHER: Calls()})
-        assert (one.is_set(), other.is_set()) == (True, False)
-        one.clear()
+        assert woken == [KEY]
         board.take("g", {KEY: Calls(held=1, arrivals_total=9), OTHER: Calls()})
-        assert not one.is_set()
+        assert woken == [KEY]
         board.take("g", {KEY: Calls(), OTHER: Calls()})
-        assert one.is_set()
+        assert woken == [KEY, KEY]
     seen = board.demand(KEY)
     assert seen is not None
     assert seen.calls == 0

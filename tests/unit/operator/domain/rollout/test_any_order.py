@@ -1,4 +1,4 @@
-"""Whatever happens to pods, specs and annotations, and in whatever order: what holds for every decision."""
+"""Whatever happens to pods, specs, annotations and the clock, and in whatever order: what holds for every decision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from atheria_operator.api.model import AnalysisPolicy, Problem, RolloutPolicy, Strategy
 from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.rollout.decide import decide_rollout
+from atheria_operator.domain.rollout.quality import Metric, QualityFigures
 from atheria_operator.domain.rollout.state import (
     Phase,
     RevisionFacts,
@@ -17,8 +18,14 @@ from atheria_operator.domain.rollout.state import (
 from atheria_operator.domain.rollout.stored import read_state, write_state
 
 NAMES = ("a", "b", "c")
+NOON_SECONDS = 43_200
 CRASH = Problem(reason="ModelFailed", message="it ended")
 REJECTED = Problem(reason="QualityRejected", message="it is not good enough", is_permanent=True)
+STUCK = Problem(reason="PodStuck", message="it never goes")
+GOOD, BAD = (
+    QualityFigures(metrics={"C4": Metric(value=value, limit=0.05, is_higher_better=False)})
+    for value in (0.01, 0.2)
+)
 NO_NODE = Problem(reason="Unschedulable", message="no node")
 
 figures = st.builds(
@@ -30,30 +37,36 @@ figures = st.builds(
     st.integers(0, 20),
 )
 facts = st.builds(
-    lambda asked, ready, leaving, failure, unplaced, seconds, calls: RevisionFacts(
+    lambda asked, ready, leaving, stuck, failure, unplaced, seconds, calls, quality: RevisionFacts(
         exists=True,
         asked_pods=asked,
         ready_pods=min(asked, ready),
         present_pods=asked + leaving,
+        stuck_pods=min(leaving, stuck),
+        stuck=STUCK if leaving and stuck else None,
         failure=failure,
         unplaced=unplaced,
         unplaced_seconds=seconds if unplaced else 0.0,
         calls=calls,
+        quality=quality,
     ),
     st.integers(0, 3),
     st.integers(0, 3),
+    st.integers(0, 1),
     st.integers(0, 1),
     st.sampled_from([None, None, CRASH, REJECTED]),
     st.sampled_from([None, None, NO_NODE]),
     st.sampled_from([0.0, 70.0, 1000.0]),
     figures,
+    st.sampled_from([None, None, GOOD, BAD]),
 )
 looks = st.lists(
     st.tuples(
         st.sampled_from(NAMES),
         st.dictionaries(st.sampled_from(NAMES), facts),
         st.sampled_from(["", "paused", "promote", "promote:2", "rollback", "rollback:2", "nonsense"]),
-        st.integers(0, 100),
+        # A clock that is put right goes backwards, too.
+        st.integers(-5000, 5000),
     ),
     min_size=1,
     max_size=8,
@@ -65,6 +78,7 @@ policies = st.builds(
     step_seconds=st.sampled_from([0.0, 60.0]),
     analysis=st.builds(AnalysisPolicy, min_calls=st.sampled_from([0, 20])),
     is_paused=st.booleans(),
+    waits_for_stuck_pods=st.booleans(),
     history_limit=st.integers(0, 2),
 )
 
@@ -78,7 +92,7 @@ def now(seconds: int) -> str:
 def test_what_holds_for_every_decision(
     given_looks: list[tuple[str, dict[str, RevisionFacts], str, int]], policy: RolloutPolicy
 ) -> None:
-    state, clock = RolloutState(), 0
+    state, clock = RolloutState(), NOON_SECONDS
     for desired, revisions, command, seconds in given_looks:
         clock += seconds
         seen = RolloutObservation(desired=desired, revisions=revisions, command_text=command)
@@ -98,7 +112,8 @@ def test_what_holds_for_every_decision(
         was = revisions.get(before.active)
         if was is not None and was.ready_pods and state.active != before.active:
             assert revisions[state.active].ready_pods or command.startswith("rollback")
-        assert state.returned != state.active or state.returned != desired
+        # What was given up takes calls only while another one, which a person asked for, is on its way.
+        assert state.returned != state.active or state.returned != desired or state.candidate
         # A gateway is told in the status, and an operator that starts anew reads it there.
         assert read_state({"activeRevision": state.active, "rollout": write_state(state)}) == state
         # The order in which things were seen has no part in it, and neither has a second look.
@@ -113,7 +128,7 @@ def test_what_holds_for_every_decision(
 def test_the_same_look_again_comes_to_rest(
     given_looks: list[tuple[str, dict[str, RevisionFacts], str, int]], policy: RolloutPolicy
 ) -> None:
-    state, clock = RolloutState(), 0
+    state, clock = RolloutState(), NOON_SECONDS
     for desired, revisions, command, seconds in given_looks:
         clock += seconds
         seen = RolloutObservation(desired=desired, revisions=revisions, command_text=command)

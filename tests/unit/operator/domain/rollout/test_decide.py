@@ -149,6 +149,15 @@ def test_a_canary_goes_up_its_steps_with_time_and_calls_and_then_takes_all() -> 
     assert "1.00% of 100 calls failed" in done.message
 
 
+def test_a_step_that_begins_in_the_future_because_a_clock_was_put_right_lasts_as_long_as_any_other() -> None:
+    rollout = canary()
+    rollout.decide(at=3000, a=up(), b=up())
+    # The clock was 40 minutes fast.
+    assert rollout.decide(at=600, a=up(calls=GOOD), b=up(calls=GOOD)).weights["b"] == 10
+    assert rollout.decide(at=659, a=up(calls=GOOD), b=up(calls=GOOD)).weights["b"] == 10
+    assert rollout.decide(at=660, a=up(calls=GOOD), b=up(calls=GOOD)).weights["b"] == 50
+
+
 @pytest.mark.parametrize(
     ("figures", "words"),
     [

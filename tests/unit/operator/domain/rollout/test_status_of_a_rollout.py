@@ -37,6 +37,7 @@ def test_each_transition_is_one_event_with_its_numbers() -> None:
     assert reasons(step, step) == []
     assert reasons(step, next_step) == [(PROGRESSING, False, "CanaryStep")]
     assert reasons(next_step, back) == [(PROGRESSING, True, "RolledBack")]
+    assert reasons(status("Draining"), status("PodStuck")) == [(PROGRESSING, True, "PodStuck")]
     assert rollout_events(next_step, back)[0][3] == "RolledBack with numbers"
 
 
@@ -75,4 +76,6 @@ def test_a_revision_that_may_not_run_is_not_ready_and_the_rollout_says_why() -> 
 
     assert held_back("Draining", "b") == ("Unknown", "why")
     assert held_back("RolledBack", "b") == ("False", "why")
+    # Somebody has to act.
+    assert held_back("PodStuck", "b") == ("False", "why")
     assert held_back("RolledBack", "a") is None

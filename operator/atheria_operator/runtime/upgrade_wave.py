@@ -1,0 +1,84 @@
+"""Keeps what all models that follow the default image told, and wakes those whose turn comes. One for the whole operator.
+
+Told by each model's reconcile loop, which asks it before the next round. Nothing is stored: after a restart every model tells
+anew, and until all of them have nobody begins.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.rollout.upgrade import Turn
+from atheria_operator.domain.rollout.wave import Member, Stage, Wave, decide_wave
+
+_LOG = logging.getLogger(__name__)
+
+
+class UpgradeWave:
+    """Who may follow the default image now."""
+
+    def __init__(
+        self,
+        *,
+        at_once: int,
+        opted_in: Callable[[], Iterable[ModelKey]] = tuple,
+        wake: Callable[[ModelKey], None] = lambda _: None,
+    ) -> None:
+        """`opted_in` gives all models with the annotation, as the watch has them; `wake` is told whose turn has changed."""
+        self._at_once = at_once
+        self._opted_in = opted_in
+        self._wake = wake
+        self._heard: set[ModelKey] = set()
+        self._members: dict[ModelKey, Member] = {}
+        self._wave = Wave()
+
+    def turn(self, key: ModelKey) -> Turn:
+        """What a model is told before it plans."""
+        stopped_by = self._wave.stopped_by
+        return Turn(
+            is_given=key in self._wave.turns,
+            at_once=self._at_once,
+            stopped_by="" if stopped_by is None else str(stopped_by),
+        )
+
+    def tell(self, key: ModelKey, member: Member | None) -> None:
+        """How far a model is; None for one that does not follow the default image."""
+        if member is None and key in self._heard and key not in self._members:
+            return
+        self._heard.add(key)
+        if member is None:
+            self._members.pop(key, None)
+        else:
+            self._members[key] = member
+        self._decide()
+
+    def cannot_tell(self, key: ModelKey) -> None:
+        """The model cannot be planned, e.g. for a wrong spec: nobody waits to hear of it, and a place that it has it keeps."""
+        if key not in self._heard:
+            self._heard.add(key)
+            self._decide()
+
+    def forget(self, key: ModelKey) -> None:
+        """The model is gone."""
+        self._heard.discard(key)
+        if self._members.pop(key, None) is not None:
+            self._decide()
+
+    def _decide(self) -> None:
+        before = self._wave
+        is_complete = self._heard.issuperset(self._opted_in())
+        self._wave = decide_wave(self._members, before, at_once=self._at_once, is_complete=is_complete)
+        if self._wave.stopped_by != before.stopped_by:
+            if self._wave.stopped_by is None:
+                _LOG.info("upgrades go on")
+            else:
+                _LOG.warning("upgrades are stopped: model=%s was rolled back", self._wave.stopped_by)
+            changed = {key for key, one in self._members.items() if one.stage in (Stage.WAITING, Stage.BUSY)}
+        else:
+            changed = set(self._wave.turns - before.turns)
+        for key in self._wave.turns - before.turns:
+            _LOG.info("model=%s follows the default image now", key)
+        for key in sorted(changed, key=str):
+            self._wake(key)
