@@ -69,13 +69,15 @@ def create_at_once(prefix: str, count: int) -> float:
     events = watch.Watch()
 
     def look() -> None:
-        for event in events.stream(apps.list_namespaced_deployment, NAMESPACE, timeout_seconds=600):
-            name = event["object"].metadata.labels[names.LABEL_MODEL]
-            if name.startswith(f"{prefix}-"):
-                seen.add(name)
-            if len(seen) == count:
-                done.set()
-                return
+        # An API server that is busy ends watches that cannot follow: begin again, with all that there are.
+        while not done.is_set():
+            for event in events.stream(apps.list_namespaced_deployment, NAMESPACE, timeout_seconds=600):
+                name = event["object"].metadata.labels[names.LABEL_MODEL]
+                if name.startswith(f"{prefix}-"):
+                    seen.add(name)
+                if len(seen) == count:
+                    done.set()
+                    return
 
     threading.Thread(target=look, daemon=True).start()
 

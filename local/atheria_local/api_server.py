@@ -38,7 +38,11 @@ class ApiServer:
     def start(self, etcd: str, apiserver: str, start: Starter) -> tuple[Process, Process]:
         """Start both; returns (etcd, kube-apiserver) without waiting for readiness."""
         store = start("etcd", self._etcd_command(etcd))
-        return store, start("kube-apiserver", self._apiserver_command(apiserver))
+        return store, self.start_again(apiserver, start)
+
+    def start_again(self, apiserver: str, start: Starter) -> Process:
+        """Start kube-apiserver alone, on a store that runs: same address, certificates and keys."""
+        return start("kube-apiserver", self._apiserver_command(apiserver))
 
     def wait_until_ready(
         self, kubectl: Sequence[str], needs: Sequence[Process], timeout_seconds: float = 60

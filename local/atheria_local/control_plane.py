@@ -22,6 +22,8 @@ from atheria_local.pki import Authority
 from atheria_local.processes import Process, start, stop
 
 ADDRESS = "127.0.0.1"
+_API_SERVER = "kube-apiserver"
+_CONTROLLERS = "kube-controller-manager"
 
 
 class ControlPlane:
@@ -35,6 +37,7 @@ class ControlPlane:
         self._controllers = controllers
         self._running: list[Process] = []
         self._folder = Path()
+        self._server: ApiServer | None = None
         self.kubeconfig = Path()
         """Kubeconfig of an administrator."""
         self.kubectl: list[str] = []
@@ -58,6 +61,28 @@ class ControlPlane:
         self._running.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def kill_api_server(self) -> None:
+        """End kube-apiserver at once, as a crash of its node does, and with it the controllers; its store stays."""
+        for process in [process for process in self._running if process.name in (_CONTROLLERS, _API_SERVER)]:
+            stop([process], grace_seconds=0)
+            self._running.remove(process)
+
+    def start_api_server(self) -> None:
+        """Start it again on the same store, port and keys, and wait until it is ready. Raises LocalError."""
+        if self._server is None or any(process.name == _API_SERVER for process in self._running):
+            raise LocalError("kube-apiserver runs already or never did: call kill_api_server first")
+        process = self._server.start_again(_program("kube-apiserver"), self._launch)
+        self._server.wait_until_ready(self.kubectl, (process,))
+        if self._controllers:
+            # Those that cannot renew their lease end and start again. Without a lease they would live on, and their back-off,
+            # which grows with each outage within two minutes, would keep them blind for up to a minute after it.
+            self._start_controllers(self._server.authority)
+
+    def _launch(self, name: str, command: Sequence[str]) -> Process:
+        process = start(name, command, logs=self._folder / "log")
+        self._running.append(process)
+        return process
+
     def _start(self) -> None:
         authority = Authority(self._folder / "pki")
         port, etcd_port, peer_port = _free_ports(3)
@@ -70,32 +95,31 @@ class ControlPlane:
             authority=authority,
         )
 
-        def launch(name: str, command: Sequence[str]) -> Process:
-            process = start(name, command, logs=self._folder / "log")
-            self._running.append(process)
-            return process
-
-        needs = server.start(_program("etcd"), _program("kube-apiserver"), launch)
+        needs = server.start(_program("etcd"), _program("kube-apiserver"), self._launch)
+        self._server = server
         self.kubeconfig = authority.kubeconfig(self._folder / "kubeconfig", server.url, server.admin())
         self.kubectl = [_program("kubectl"), f"--kubeconfig={self.kubeconfig}"]
         server.wait_until_ready(self.kubectl, needs)
         if self._controllers:
-            launch(
-                "kube-controller-manager",
-                [
-                    _program("kube-controller-manager"),
-                    f"--kubeconfig={self.kubeconfig}",
-                    f"--service-account-private-key-file={authority.signing_key('service-accounts')}",
-                    f"--root-ca-file={authority.certificate}",
-                    "--use-service-account-credentials=true",
-                    "--leader-elect=false",
-                    # Without a kubelet every pod that is being deleted looks forgotten to it: it would end those that
-                    # a test keeps for a while, whenever its turn of 20 s comes.
-                    "--controllers=*,-pod-garbage-collector-controller",
-                    f"--secure-port={_free_ports(1)[0]}",
-                    f"--bind-address={ADDRESS}",
-                ],
-            )
+            self._start_controllers(authority)
+
+    def _start_controllers(self, authority: Authority) -> None:
+        self._launch(
+            _CONTROLLERS,
+            [
+                _program("kube-controller-manager"),
+                f"--kubeconfig={self.kubeconfig}",
+                f"--service-account-private-key-file={authority.signing_key('service-accounts')}",
+                f"--root-ca-file={authority.certificate}",
+                "--use-service-account-credentials=true",
+                "--leader-elect=false",
+                # Without a kubelet every pod that is being deleted looks forgotten to it: it would end those that
+                # a test keeps for a while, whenever its turn of 20 s comes.
+                "--controllers=*,-pod-garbage-collector-controller",
+                f"--secure-port={_free_ports(1)[0]}",
+                f"--bind-address={ADDRESS}",
+            ],
+        )
 
 
 def _program(name: str) -> str:

@@ -3,7 +3,10 @@
 import json
 import subprocess
 
+import pytest
+
 from atheria_local.control_plane import ControlPlane
+from atheria_local.errors import LocalError
 
 
 def test_an_object_is_kept_collected_with_its_owner_and_nothing_is_left_behind() -> None:
@@ -34,3 +37,24 @@ def test_an_object_is_kept_collected_with_its_owner_and_nothing_is_left_behind()
         kubectl("wait", "--for=delete", "configmap/child", "--timeout=30s")
         assert "v1.35" in json.loads(kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
     assert not folder.exists()
+
+
+def test_a_killed_api_server_comes_back_at_the_same_place_with_what_it_stored() -> None:
+    with ControlPlane() as plane:
+
+        def kubectl(*arguments: str) -> int:
+            done = subprocess.run(
+                [*plane.kubectl, "--request-timeout=3s", *arguments],
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+            return done.returncode
+
+        assert kubectl("create", "configmap", "kept") == 0
+        plane.kill_api_server()
+        assert kubectl("get", "configmap", "kept") != 0
+        plane.start_api_server()
+        assert kubectl("get", "configmap", "kept") == 0
+        with pytest.raises(LocalError, match="call kill_api_server first"):
+            plane.start_api_server()

@@ -14,6 +14,9 @@ from operator_harness import Cluster, Namespace, eventually, running_operator
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
 
+# Each waits for two looks of 15 s, and for a control plane of its own.
+pytestmark = pytest.mark.timeout(300)
+
 
 def test_a_definition_with_models_can_be_deleted_and_made_again(tmp_path: Path) -> None:
     # A control plane of its own: all other tests need the definition.
