@@ -34,6 +34,8 @@ class DataPlane:
     endpoints: dict[ModelKey, tuple[Endpoint, ...]]
     shares: dict[ModelKey, tuple[Share, ...]] = field(default_factory=dict)
     """Of models whose calls several revisions take."""
+    retired: dict[ModelKey, tuple[str, ...]] = field(default_factory=dict)
+    """Revisions that had a share until lately: calls that were given it may still be tried again."""
     detained: frozenset[ModelKey] = frozenset()
     """Models whose calls pass the hold although they have pods."""
     idempotent: frozenset[ModelKey] = frozenset()

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from atheria_gateway.core.demand import EnvoyCounters, demand_of
 from atheria_gateway.core.detain import Load, is_detained
@@ -16,6 +17,7 @@ from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.hold import Denial, HoldQueue, hold_timeout
 from atheria_gateway.core.mirror import content_of, gateway_slice, gateway_slice_name
 from atheria_gateway.core.model import ModelKey
+from atheria_gateway.core.retired import Ends, ends_of_shares, retired_of
 from atheria_gateway.core.routing import DataPlane
 from atheria_gateway.core.wake import WakeObservation, decide_wake
 from atheria_gateway.runtime.holding import Holding, Released
@@ -46,6 +48,8 @@ RATE_PERIOD_S = 0.5
 """Arrivals a second are counted over at least so long."""
 MEMORY_PERIOD_S = 0.1
 """How often Envoy's memory is read while calls are held."""
+RETRIED_S = 60.0
+"""What a call may still be tried again for when its hold is over."""
 
 
 class Activator:
@@ -90,6 +94,7 @@ class Activator:
         self._rated_at_s = time.monotonic()
         self._arrivals_per_s: dict[ModelKey, float] = {}
         self._detained: frozenset[ModelKey] = frozenset()
+        self._share_ends: Ends = {}
         self._idle_bytes = 0
         self._envoy_answers = False
 
@@ -188,6 +193,11 @@ class Activator:
     def _publish(self) -> None:
         self._detain()
         plane = self.world.data_plane(self._detained)
+        keep_s = self._settings.hold_s + RETRIED_S
+        self._share_ends = ends_of_shares(
+            self._share_ends, plane.shares, plane.routing.models, time.monotonic(), keep_s
+        )
+        plane = replace(plane, retired=retired_of(self._share_ends))
         if plane != self._plane:
             self._plane = plane
             self.snapshot = build_snapshot(plane, self._options)

@@ -54,9 +54,14 @@ def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
     for model in plane.routing.models:
         ready = plane.endpoints.get(model, ())
         for http in (False, True):
+            retired = [
+                (revision_cluster(model, revision, http=http), options.hold_socket)
+                for revision in plane.retired.get(model, ())
+            ]
             for name, hold in (
                 (serving_cluster(model, http=http), options.hold_socket),
                 (pods_cluster(model, http=http), None),
+                *retired,
             ):
                 clusters[name] = packed(build_cluster(name, http=http))
                 assignments[name] = packed(

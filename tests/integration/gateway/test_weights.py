@@ -211,3 +211,19 @@ async def test_no_call_is_lost_in_a_swap(shared: Any, pods: tuple[Any, Any]) -> 
         done.set()
     assert sum(caller.result() for caller in callers) == old.calls + new.calls
     assert OLD not in {key.name for _, key in shared.kube.patches}
+
+
+async def test_a_call_that_is_tried_again_while_a_share_ends_is_answered(
+    shared: Any, pods: tuple[Any, Any]
+) -> None:
+    share(shared, 50, 50)
+    await until_routed(shared, {OLD: 50, NEW: 50})
+    for pod in pods:
+        pod.is_draining = True
+    calls = [asyncio.create_task(answers(shared, 1)) for _ in range(8)]
+    await eventually("all calls refused once", lambda: sum(pod.refusals for pod in pods) > 8)
+    share(shared, 0, 100)
+    await until_routed(shared, {})
+    pods[1].is_draining = False
+    await asyncio.wait_for(asyncio.gather(*calls), 20)
+    assert (pods[0].calls, pods[1].calls) == (0, 8)
