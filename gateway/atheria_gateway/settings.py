@@ -8,6 +8,7 @@ from typing import Final
 
 from atheria_contract import names
 from atheria_gateway.xds.access_log import AccessLog
+from atheria_gateway.xds.run_directory import RunDirectory
 from atheria_gateway.xds.tls import TlsFiles
 
 ENV_NAMESPACES: Final = "ATHERIA_NAMESPACES"
@@ -33,7 +34,7 @@ TOKEN_FILE: Final = "not-started.token"  # noqa: S105 - a file name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(RunDirectory):
     """What a gateway process is told from outside."""
 
     run_directory: str = "/run/atheria"
@@ -68,21 +69,6 @@ class Settings:
     wake_retry_s: float = 2.0
     metrics_port: int = names.PORT_METRICS
     log_level: str = "INFO"
-
-    @property
-    def activator_socket(self) -> str:
-        """Where ADS and checks are served."""
-        return f"{self.run_directory}/activator.sock"
-
-    @property
-    def hold_socket(self) -> str:
-        """Where Envoy's hold listener listens."""
-        return f"{self.run_directory}/hold.sock"
-
-    @property
-    def admin_socket(self) -> str:
-        """Where Envoy's admin interface listens."""
-        return f"{self.run_directory}/admin.sock"
 
     @property
     def token_file(self) -> str:

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 from atheria_contract import names
 from atheria_gateway.xds.access_log import AccessLog
+from atheria_gateway.xds.run_directory import RunDirectory
 from atheria_gateway.xds.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapOptions:
+class BootstrapOptions(RunDirectory):
     """What differs between gateways."""
 
     node_id: str
-    run_directory: str
-    """Folder of the unix sockets that Envoy and the activator share."""
     not_started_token: str
     listen_address: str = "0.0.0.0"
     grpc_port: int = names.PORT_GRPC
@@ -33,23 +32,3 @@ class BootstrapOptions:
     access_log: AccessLog = AccessLog.PROBLEMS
     memory_bytes: int = 0
     """Envoy's memory limit: shortly before it, new calls are refused and then the largest ones reset; 0 = unknown."""
-
-    @property
-    def activator_socket(self) -> str:
-        """Where the activator serves ADS and checks."""
-        return f"{self.run_directory}/activator.sock"
-
-    @property
-    def hold_socket(self) -> str:
-        """Where the hold listener listens."""
-        return f"{self.run_directory}/hold.sock"
-
-    @property
-    def check_socket(self) -> str:
-        """Where the check listener listens."""
-        return f"{self.run_directory}/check.sock"
-
-    @property
-    def admin_socket(self) -> str:
-        """Where Envoy's admin interface listens."""
-        return f"{self.run_directory}/admin.sock"
