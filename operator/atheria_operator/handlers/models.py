@@ -25,8 +25,12 @@ def register_models(registry: kopf.OperatorRegistry, given: Dependencies) -> Non
     ) -> None:
         # The very object that kopf keeps for the daemon, before it does.
         lighten(cast("MutableMapping[str, Any]", event["object"]))
-        given.sight.told(str(uid), is_deleted=event["type"] == "DELETED")
-        given.wake(_key(namespace, name))
+        key, is_deleted = _key(namespace, name), event["type"] == "DELETED"
+        given.sight.told(str(uid), is_deleted=is_deleted)
+        if is_deleted:
+            # The indexes know it no more. Its loops do the same when they end, but may never have begun.
+            given.upgrades.forget(key)
+        given.wake(key)
 
     # One, not one for each loop: what kopf keeps for a daemon is more than what a loop keeps.
     @kopf.daemon(*MODELS, id="model-loops", cancellation_timeout=_CANCEL_SECONDS, registry=registry)

@@ -61,10 +61,12 @@ class UpgradeWave:
             self._decide()
 
     def forget(self, key: ModelKey) -> None:
-        """The model is gone."""
+        """The model is gone, or no longer this process's: nobody waits to hear of it, also if it never told anything."""
         self._heard.discard(key)
-        if self._members.pop(key, None) is not None:
-            self._decide()
+        self._members.pop(key, None)
+        self._decide()
+        # One of the same name that has come meanwhile tells again.
+        self._wake(key)
 
     def _decide(self) -> None:
         before = self._wave

@@ -46,7 +46,7 @@ class Models:
             assert len(found) <= count, f"{sorted(found)} have begun"
             return found if len(found) == count else None
 
-        return eventually(f"{count} models with the new image", look)
+        return eventually(f"{count} models with the new image", look, 60)
 
     def upgrade_reason(self, name: str) -> str:
         """Of the condition UpgradeAvailable."""

@@ -49,6 +49,25 @@ def test_a_model_that_cannot_be_planned_or_is_gone_keeps_nobody_waiting() -> Non
     assert known.given() == [A]
 
 
+def test_a_model_that_is_deleted_before_it_told_anything_keeps_nobody_waiting() -> None:
+    known = Known(A, B)
+    known.wave.tell(A, WAITING)
+    assert known.given() == []
+    known.keys.remove(B)
+    known.wave.forget(B)
+    assert known.given() == [A]
+    assert A in known.woken
+
+
+def test_a_model_made_anew_under_the_name_of_one_that_is_forgotten_tells_again() -> None:
+    known = Known(A, B)
+    known.wave.tell(B, WAITING)
+    known.wave.tell(A, WAITING)
+    known.woken.clear()
+    known.wave.forget(A)
+    assert known.woken == [A]
+
+
 def test_a_spec_that_becomes_wrong_on_the_way_frees_no_place() -> None:
     known = Known(A, B)
     known.wave.tell(A, ROLLING)
