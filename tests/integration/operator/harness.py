@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import grpc
 
@@ -35,7 +35,7 @@ LEASE_RULES: list[dict[str, Any]] = [
 T = TypeVar("T")
 
 
-def eventually(what: str, look: Callable[[], T | None], timeout_seconds: float = 20) -> T:
+def eventually(what: str, look: Callable[[], T | None], timeout_seconds: float = 60) -> T:
     """The first value of `look` that is not None or False. AssertionError with `what` after the time."""
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -143,6 +143,9 @@ class Cluster:
 class OperatorProcess:
     """`atheria-operator` as the container starts it, with a kubeconfig in place of the pod's own credentials."""
 
+    logs: ClassVar[set[Path]] = set()
+    """Of all processes of this run, for the report of a test that fails."""
+
     def __init__(self, directory: Path, kubeconfig: Path, **environment: str) -> None:
         self._log = directory / "operator.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -157,6 +160,7 @@ class OperatorProcess:
 
     def start(self) -> None:
         """Start it and wait until it says on which ports it listens."""
+        self.logs.add(self._log)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [installation.program("atheria-operator")],
