@@ -71,7 +71,7 @@ def pod_specs(objects: list[Object]) -> dict[str, Object]:
     return {
         f"{item['kind']}/{item['metadata']['name']}": item["spec"]["template"]["spec"]
         for item in objects
-        if item["kind"] in ("Deployment", "Job")
+        if item["kind"] in ("DaemonSet", "Deployment", "Job")
     }
 
 
