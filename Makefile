@@ -48,6 +48,10 @@ check: setup ## format, lint, types, import rules, generated files
 	$(BIN)/python tools/generate_reference.py --check
 	$(BIN)/python tools/generate_manifests.py --check
 
+.PHONY: audit
+audit: setup ## security review of the sources: bandit, hadolint, bills of materials (CycloneDX), licences; writes dist/audit
+	@tools/audit.sh
+
 .PHONY: bench-serving
 bench-serving: setup ## measure the model server beside its peers, about 15 minutes (OPTIONS="--help" lists the options)
 	@$(BIN)/python -m bench.serving $(OPTIONS)
@@ -86,6 +90,7 @@ lock: ## resolve the dependencies again into requirements/
 	@compile="$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q"
 	$$compile requirements/bootstrap.in -o requirements/bootstrap.txt
 	$$compile requirements/go.in -o requirements/go.txt
+	$$compile requirements/audit.in -o requirements/audit.txt
 	$$compile requirements/clients-kserve.in -o requirements/clients-kserve.txt
 	for peer in litserve mlserver bentoml; do
 	  $$compile --overrides bench/serving/peers/overrides.in bench/serving/peers/$$peer.in -o bench/serving/peers/$$peer.txt
