@@ -30,6 +30,14 @@ class ServingConfigError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyConfig:
+    """Whether the server may be put to sleep, and by whom."""
+
+    token_digest: str = ""
+    """Of the token that orders to sleep and to wake must show (`atheria_contract.standby`); empty = it never sleeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
     """One model, served by one process group in one pod."""
 
@@ -63,6 +71,7 @@ class ServingConfig:
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    standby: StandbyConfig = field(default_factory=StandbyConfig)
     drain_delay_seconds: float = 3.0
     """After SIGTERM: still accepts calls this long, while routers learn that the pod is going."""
     drain_timeout_seconds: float = 20.0

@@ -3,6 +3,7 @@
 Of ModelConfig and what it holds only the fields that the server can fill are ours; everything else is complete.
 """
 
+import hashlib
 import importlib.util
 import subprocess
 import sys
@@ -98,6 +99,15 @@ def test_the_generated_stubs_are_current(tmp_path: Path) -> None:
         assert (committed / fresh.name).read_text() == fresh.read_text(), (
             f"{fresh.name} is stale: run `make generate`"
         )
+
+
+def test_kedas_protocol_is_kedas_own_to_the_letter() -> None:
+    comment, _, theirs = (ROOT / "contract" / "proto" / "externalscaler.proto").read_text().partition("\n\n")
+    assert "Apache License, Version 2.0" in comment
+    # Of pkg/scalers/externalscaler/externalscaler.proto at the commit that the comment names.
+    assert hashlib.sha256(theirs.encode()).hexdigest() == (
+        "0e1c84a7ee1d4745eefe1fd7d16e2cbbd02763dc0cfc4c4c37d92d026deb9253"
+    )
 
 
 def test_the_contract_package_needs_no_half_of_the_project() -> None:
