@@ -35,6 +35,7 @@ def main() -> int:
         calls_per_second=options.calls_per_second,
         mean_gap_seconds=options.gap,
         without=frozenset(options.without),
+        gateways=options.gateways,
     )
     try:
         outcome = asyncio.run(_bounded(Scenario(wanted, folder, _say), wanted))
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=sorted(actions.name_of(fault) for fault, _ in actions.FAULTS),
         help="a fault that shall not happen; repeatable",
     )
+    parser.add_argument("--gateways", type=int, default=2, help="replicas of the gateway (default 2)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy all logs and ledgers there")
     return parser
 

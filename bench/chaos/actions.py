@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from atheria_contract import names
 from bench.chaos.api import MERGE, NOT_FOUND, ApiError
+from bench.chaos.gateways import Gateway
 from bench.chaos.kubelet import Kubelet, PlayedPod
 from bench.chaos.parts import Part
 from bench.chaos.records import KILLED
@@ -26,8 +27,7 @@ class Targets:
     world: World
     kubelet: Kubelet
     operator: Part
-    activator: Part
-    envoy: Part
+    gateways: list[Gateway]
     api_server_is_up: bool = True
 
 
@@ -41,6 +41,14 @@ async def kill_pod(targets: Targets, rng: random.Random) -> str:
     if pod is None or pod.container is None:
         return ""
     pod.container.kill(KILLED)
+    return pod.name
+
+
+async def kill_worker(targets: Targets, rng: random.Random) -> str:
+    """SIGKILL to the worker process of a server that lives on."""
+    pod = _drawn(targets.kubelet.running(), rng)
+    if pod is None or pod.container is None or not pod.container.kill_worker():
+        return ""
     return pod.name
 
 
@@ -131,15 +139,17 @@ async def freeze_operator(targets: Targets, rng: random.Random) -> str:
 async def kill_activator(targets: Targets, rng: random.Random) -> str:
     """SIGKILL; away for up to 4 s."""
     down = rng.uniform(0.2, 4)
-    await targets.activator.kill(down)
-    return f"away for {down:.1f} s"
+    gateway = rng.choice(targets.gateways)
+    await gateway.activator.kill(down)
+    return f"{gateway.name}, away for {down:.1f} s"
 
 
 async def kill_envoy(targets: Targets, rng: random.Random) -> str:
     """SIGKILL: all connections break."""
     down = rng.uniform(0.2, 2)
-    await targets.envoy.kill(down)
-    return f"away for {down:.1f} s"
+    gateway = rng.choice(targets.gateways)
+    await gateway.envoy.kill(down)
+    return f"{gateway.name}, away for {down:.1f} s"
 
 
 async def restart_api_server(targets: Targets, rng: random.Random) -> str:
@@ -157,6 +167,7 @@ async def restart_api_server(targets: Targets, rng: random.Random) -> str:
 
 FAULTS: Final[tuple[tuple[Fault, int], ...]] = (
     (kill_pod, 6),
+    (kill_worker, 4),
     (delete_pod, 5),
     (delete_pod_by_force, 2),
     (delete_child, 5),
@@ -169,7 +180,7 @@ FAULTS: Final[tuple[tuple[Fault, int], ...]] = (
     (terminate_operator, 2),
     (freeze_operator, 2),
     (kill_activator, 4),
-    (kill_envoy, 1),
+    (kill_envoy, 2),
     (restart_api_server, 3),
 )
 

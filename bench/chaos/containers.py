@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from atheria_contract import names
+from atheria_server.engine.imports import WORKER_NAME
 from bench.chaos import ledger
 from bench.chaos.records import Life
 from bench.installation import program
@@ -74,6 +75,16 @@ class Container:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
+    def kill_worker(self) -> bool:
+        """SIGKILL to the process that computes, as for want of memory there; False when it has none at the moment."""
+        pids = _workers_of(self.process.pid)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if pids:
+            self.life.worker_kills_seconds.append(time.monotonic())
+        return bool(pids)
+
     async def wait(self) -> int:
         """Its exit status."""
         status = await self.process.wait()
@@ -88,6 +99,22 @@ class Container:
         """The end of its log, as kubelet gives it for a container that failed."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-5:])[-2000:]
+
+
+def _workers_of(pid: int) -> list[int]:
+    """Children of a server's process that compute."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return []
+    return [int(child) for child in children if _name_of(child) == WORKER_NAME]
+
+
+def _name_of(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def status_of(pod: dict[str, Any], container: Container | None, **changed: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,10 +30,11 @@ _CHANNELS: Final = 3
 class Load:
     """The callers: `run` for each model, then `finish`."""
 
-    target: str
+    targets: Mapping[str, str]
+    """host:port by the gateway's name."""
     namespace: str
     calls: list[Call] = field(default_factory=list)
-    _channels: list[grpc.aio.Channel] = field(default_factory=list)
+    _channels: list[tuple[str, grpc.aio.Channel]] = field(default_factory=list)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     def open(self) -> None:
@@ -45,7 +47,13 @@ class Load:
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
-        self._channels = [grpc.aio.insecure_channel(self.target, options=options) for _ in range(_CHANNELS)]
+        self._channels = [
+            (gateway, grpc.aio.insecure_channel(target, options=options))
+            for _ in range(_CHANNELS)
+            for gateway, target in self.targets.items()
+        ]
+        for _, channel in self._channels:
+            channel.get_state(try_to_connect=True)
 
     async def run(
         self, model: str, *, per_second: float, stream_share: float, rng: random.Random, stop: asyncio.Event
@@ -57,11 +65,13 @@ class Load:
             is_stream = rng.random() < stream_share
             if (pause := next_at - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
+            number = len(self.calls) + 1
+            gateway, channel = self._connected(number)
             call = Call(
-                id=len(self.calls) + 1, model=model, is_stream=is_stream, sent_seconds=time.monotonic()
+                id=number, model=model, is_stream=is_stream, sent_seconds=time.monotonic(), gateway=gateway
             )
             self.calls.append(call)
-            task = asyncio.create_task(self._send(call), name=f"call {call.id}")
+            task = asyncio.create_task(self._send(call, channel), name=f"call {call.id}")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
@@ -69,7 +79,7 @@ class Load:
         """Wait for all answers, at most the calls' own deadline, and close."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=DEADLINE_SECONDS + 5)
-        for channel in self._channels:
+        for _, channel in self._channels:
             await channel.close()
 
     @property
@@ -77,8 +87,15 @@ class Load:
         """Calls without an answer yet."""
         return len(self._under_way)
 
-    async def _send(self, call: Call) -> None:
-        stub: Any = inference_pb2_grpc.GRPCInferenceServiceStub(self._channels[call.id % _CHANNELS])  # type: ignore[no-untyped-call]
+    def _connected(self, number: int) -> tuple[str, grpc.aio.Channel]:
+        """The next channel that is connected, as a client that balances over addresses takes it; without one, the next."""
+        first = number % len(self._channels)
+        turns = [*self._channels[first:], *self._channels[:first]]
+        ready = grpc.ChannelConnectivity.READY
+        return next((one for one in turns if one[1].get_state(try_to_connect=True) is ready), turns[0])
+
+    async def _send(self, call: Call, channel: grpc.aio.Channel) -> None:
+        stub: Any = inference_pb2_grpc.GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
         metadata = (
             (names.HEADER_MODEL, names.model_key(self.namespace, call.model)),
             (HEADER_CALL, str(call.id)),

@@ -18,7 +18,6 @@ from bench import installation
 from bench.chaos.load import HEADER_CALL
 
 RESTART_SECONDS: Final = 1.0
-ACTIVATOR_METRICS_PORT: Final = 9091
 _END_SECONDS: Final = 40.0
 
 
@@ -117,38 +116,42 @@ def operator(kubeconfig: Path, folder: Path, tell: Callable[[str], None]) -> Par
     )
 
 
-def activator(kubeconfig: Path, folder: Path, run_directory: Path, tell: Callable[[str], None]) -> Part:
-    """The activator, which reports to the operator."""
+def activator(
+    name: str, kubeconfig: Path, run_directory: Path, tell: Callable[[str], None], *, metrics_port: int
+) -> Part:
+    """The activator of a gateway called `name`, which reports to the operator; its log is beside `run_directory`."""
     environment = installation.activator_environment(
         kubeconfig,
         run_directory=run_directory,
         demand_target=f"127.0.0.1:{names.PORT_DEMAND}",
-        metrics_port=ACTIVATOR_METRICS_PORT,
+        metrics_port=metrics_port,
+        POD_NAME=name,
         # All calls come from one address, and an outage in a swap holds them for a minute and more.
         ATHERIA_HOLD_LIMIT="10000",
         ATHERIA_HOLD_CALLER_SHARE="1",
     )
-    return Part(
-        "activator", [installation.program("atheria-gateway")], environment, folder / "activator.log", tell
+    log = run_directory.with_name(f"{name}.activator.log")
+    return Part(f"activator of {name}", [installation.program("atheria-gateway")], environment, log, tell)
+
+
+def envoy(name: str, address: str, run_directory: Path, tell: Callable[[str], None]) -> Part:
+    """Envoy of a gateway called `name` with our bootstrap, and with a log that says which pod each call was sent to."""
+    settings = Settings(
+        run_directory=str(run_directory), pod_name=name, pod_namespace=installation.SYSTEM_NAMESPACE
     )
-
-
-def envoy(folder: Path, run_directory: Path, tell: Callable[[str], None]) -> Part:
-    """Envoy with our bootstrap, and with a log that says which pod each call was sent to."""
-    settings = Settings(run_directory=str(run_directory), pod_namespace=installation.SYSTEM_NAMESPACE)
-    bootstrap = write_bootstrap(run_directory, settings, listen_address="127.0.0.1")
+    bootstrap = write_bootstrap(run_directory, settings, listen_address=address)
     content = json.loads(bootstrap.read_text(encoding="utf-8"))
     for listener in content["static_resources"]["listeners"]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        manager.setdefault("access_log", []).append(_call_log(access_log_of(folder)))
+        manager.setdefault("access_log", []).append(_call_log(access_log_of(run_directory)))
     bootstrap.write_text(json.dumps(content), encoding="utf-8")
     command = installation.envoy_command(bootstrap, "--file-flush-interval-msec", "200")
-    return Part("envoy", command, None, folder / "envoy.log", tell)
+    return Part(f"Envoy of {name}", command, None, run_directory.with_name(f"{name}.envoy.log"), tell)
 
 
-def access_log_of(folder: Path) -> Path:
-    """Where Envoy writes which pod each call was sent to."""
-    return folder / "calls.log"
+def access_log_of(run_directory: Path) -> Path:
+    """Where an Envoy writes which pod each call was sent to."""
+    return run_directory.with_name(f"{run_directory.name}.calls.log")
 
 
 def _call_log(file: Path) -> dict[str, Any]:

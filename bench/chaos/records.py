@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 KILLED: Final = "killed"
@@ -20,6 +20,8 @@ class Call:
     model: str
     is_stream: bool
     sent_seconds: float
+    gateway: str = ""
+    """Name of the one that it was sent to."""
     ended_seconds: float | None = None
     failure: str = ""
     """Empty for the right answer."""
@@ -41,3 +43,5 @@ class Life:
     started_seconds: float
     ended_seconds: float | None = None
     killed_by: str = ""
+    worker_kills_seconds: list[float] = field(default_factory=list)
+    """When its worker alone was killed, while the rest of it ran on."""

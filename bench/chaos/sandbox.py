@@ -19,8 +19,8 @@ def is_inside() -> bool:
     return _INSIDE in os.environ
 
 
-def enter(arguments: list[str]) -> NoReturn:
-    """Become `unshare`, which runs this command again inside new namespaces for network and processes.
+def enter(arguments: list[str], module: str = "bench.chaos") -> NoReturn:
+    """Become `unshare`, which runs `module` again inside new namespaces for network and processes.
 
     Its death is the death of all in it. Without root a user namespace gives the rights.
     """
@@ -29,7 +29,7 @@ def enter(arguments: list[str]) -> NoReturn:
         "unshare",
         *rights,
         *("--net", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        *(sys.executable, "-m", "bench.chaos", *arguments),
+        *(sys.executable, "-m", module, *arguments),
     ]
     os.execvpe(command[0], command, {**os.environ, _INSIDE: "1"})  # noqa: S606 - there is no shell to hide from
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
-from bench.chaos import actions, final_state, ledger, parts, verdict
+from bench.chaos import actions, final_state, gateways, ledger, parts, verdict
 from bench.chaos.api import Api
 from bench.chaos.final_state import Compared
 from bench.chaos.kubelet import Kubelet
@@ -43,6 +43,7 @@ class Options:
     """Between faults."""
     without: frozenset[str] = frozenset()
     """Names of faults that do not happen."""
+    gateways: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ class Outcome:
     own_ends: dict[str, list[int]]
     """Exit statuses of parts that ended by themselves."""
     tracebacks: dict[str, int]
-    """In the logs of operator and activator."""
+    """In the parts' logs."""
 
     @property
     def is_good(self) -> bool:
@@ -81,7 +82,7 @@ class Scenario:
         self._faults: dict[str, int] = {}
         self._waves = 0
         self._complaints: list[str] = []
-        self._load = Load(target=f"127.0.0.1:{names.PORT_GRPC}", namespace=NAMESPACE)
+        self._load = Load(targets={}, namespace=NAMESPACE)
 
     def tell(self, sentence: str) -> None:
         """One line with the seconds since the load began."""
@@ -95,22 +96,24 @@ class Scenario:
 
     async def _on(self, world: World, api: Api) -> Outcome:
         operator_file, gateway_file = await asyncio.to_thread(world.install, self._folder)
-        await world.add_gateway_pod()
-        sockets = self._folder / "gw"
-        sockets.mkdir()
         kubelet = Kubelet(api, self._folder)
+        found = [
+            gateways.build(number, gateway_file, self._folder, self.tell)
+            for number in range(self._options.gateways)
+        ]
+        self._load.targets = {one.name: f"{one.address}:{names.PORT_GRPC}" for one in found}
         targets = actions.Targets(
             world=world,
             kubelet=kubelet,
             operator=parts.operator(operator_file, self._folder, self.tell),
-            activator=parts.activator(gateway_file, self._folder, sockets, self.tell),
-            envoy=parts.envoy(self._folder, sockets, self.tell),
+            gateways=found,
         )
-        running = (targets.operator, targets.activator, targets.envoy)
+        running = [targets.operator, *(part for one in found for part in one.parts)]
         children: list[Compared] = []
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(part.run(), name=part.name) for part in running]
             background.append(tasks.create_task(kubelet.run(), name="kubelet"))
+            background += [tasks.create_task(one.publish(world), name=one.name) for one in found]
             for model in MODELS:
                 await world.create(model)
             for model in MODELS:
@@ -126,14 +129,20 @@ class Scenario:
             for life in kubelet.lives
             if life.killed_by == GRACE_ENDED
         ]
-        log = parts.access_log_of(self._folder)
+        self._complaints += [
+            f"{part.name} ended by itself with status {status}"
+            for one in found
+            for part in one.parts
+            for status in part.own_ends
+        ]
+        logs = [one.calls_log for one in found if one.calls_log.exists()]
         return Outcome(
             verdict=verdict.judge(
                 self._load.calls,
                 ledger.read(self._folder, [life.container for life in kubelet.lives]),
                 kubelet.lives,
-                verdict.routes_of(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else {},
-                tuple(targets.envoy.kills_seconds),
+                verdict.routes_of("\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)),
+                {one.name: tuple(one.envoy.kills_seconds) for one in found},
             ),
             calls=tuple(self._load.calls),
             lives=tuple(kubelet.lives),
@@ -144,7 +153,7 @@ class Scenario:
             own_ends={part.name: part.own_ends for part in running if part.own_ends},
             tracebacks={
                 part.name: part.log.read_text(encoding="utf-8", errors="replace").count("Traceback (most")
-                for part in running[:2]
+                for part in running
             },
         )
 

@@ -6,7 +6,7 @@ A call may only be lost with a process that was killed while it had it: a pod (S
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,8 @@ from bench.chaos.records import FORCED, KILLED, Call, Life
 
 POD_HAD_BEGUN: Final = "in flight on a killed pod"
 POD_WAS_SENT: Final = "sent to a killed pod, not begun"
+WORKER_HAD_BEGUN: Final = "in flight on a killed worker"
+WORKER_WAS_SENT: Final = "sent to a pod whose worker was killed, not begun"
 ENVOY_KILLED: Final = "on a connection of a killed Envoy"
 UNEXPLAINED: Final = "UNEXPLAINED"
 EXPLAINING_KILLS: Final = (KILLED, FORCED)
@@ -67,9 +69,10 @@ def judge(
     runs: Iterable[Run],
     lives: Iterable[Life],
     routes: Mapping[int, tuple[str, ...]],
-    envoy_kills_seconds: tuple[float, ...],
+    envoy_kills_seconds: Mapping[str, Sequence[float]],
 ) -> Verdict:
-    """`routes` has the addresses to which Envoy sent a call; all times are of one monotonic clock."""
+    """`routes` has the addresses to which an Envoy sent a call, `envoy_kills_seconds` is by gateway; all times are of one
+    monotonic clock."""
     every = list(calls)
     lives_by_name = {life.container: life for life in lives}
     runs_by_call: dict[int, list[Run]] = {}
@@ -77,7 +80,11 @@ def judge(
         runs_by_call.setdefault(run.call, []).append(run)
     losses = tuple(
         _loss(
-            call, runs_by_call.get(call.id, []), lives_by_name, routes.get(call.id, ()), envoy_kills_seconds
+            call,
+            runs_by_call.get(call.id, []),
+            lives_by_name,
+            routes.get(call.id, ()),
+            envoy_kills_seconds.get(call.gateway, ()),
         )
         for call in every
         if not call.is_answered
@@ -112,8 +119,9 @@ def _loss(
     runs: list[Run],
     lives: Mapping[str, Life],
     addresses: tuple[str, ...],
-    envoy_kills: tuple[float, ...],
+    envoy_kills: Sequence[float],
 ) -> Loss:
+    begun_in = {run.container for run in runs}
     for run in runs:
         life = lives.get(run.container)
         if life is not None and _was_killed_under(call, life):
@@ -121,8 +129,14 @@ def _loss(
     for life in lives.values():
         if life.address in addresses and _was_killed_under(call, life):
             return Loss(call=call, cause=POD_WAS_SENT, where=life.container)
+    for life in lives.values():
+        if any(_happened_under(call, at) for at in life.worker_kills_seconds):
+            if life.container in begun_in:
+                return Loss(call=call, cause=WORKER_HAD_BEGUN, where=life.container)
+            if life.address in addresses:
+                return Loss(call=call, cause=WORKER_WAS_SENT, where=life.container)
     if any(_happened_under(call, at) for at in envoy_kills):
-        return Loss(call=call, cause=ENVOY_KILLED, where="envoy")
+        return Loss(call=call, cause=ENVOY_KILLED, where=call.gateway)
     where = ", ".join(run.container for run in runs) or ", ".join(addresses)
     return Loss(call=call, cause=UNEXPLAINED, where=where)
 

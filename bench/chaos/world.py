@@ -21,7 +21,6 @@ TWINS: Final = "twins"
 STEADY: Final = "steady"
 WAVES: Final = "waves"
 MODELS: Final = (STEADY, WAVES)
-GATEWAY_ADDRESS: Final = "10.244.255.1"
 _BASE: Final[dict[str, Any]] = {
     "model": {"source": "python://bench.chaos.ledger_model:LedgerApi"},
     # Calls are held for as long as an outage in a swap lasts: bounds are for more than that.
@@ -80,8 +79,8 @@ class World:
         )
         return operator, gateway
 
-    async def add_gateway_pod(self) -> None:
-        """A ready pod with the labels of the gateway's Deployment, so that Services lead to it."""
+    async def add_gateway_pod(self, name: str, address: str) -> None:
+        """A pod with the labels of the gateway's Deployment, so that Services lead to it once it is ready."""
         path = f"/api/v1/namespaces/{installation.SYSTEM_NAMESPACE}/pods"
         await self.api.call(
             "POST",
@@ -89,17 +88,22 @@ class World:
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": "gateway-0", "labels": {names.LABEL_COMPONENT: "gateway"}},
+                "metadata": {"name": name, "labels": {names.LABEL_COMPONENT: "gateway"}},
                 "spec": {"containers": [{"name": "envoy", "image": "none"}], "nodeName": NODE},
             },
         )
+        await self.say_gateway_pod(name, address, is_ready=False)
+
+    async def say_gateway_pod(self, name: str, address: str, *, is_ready: bool) -> None:
+        """Write the pod's status as kubelet does."""
         status = {
             "phase": "Running",
-            "podIP": GATEWAY_ADDRESS,
-            "podIPs": [{"ip": GATEWAY_ADDRESS}],
-            "conditions": [{"type": "Ready", "status": "True"}],
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [{"type": "Ready", "status": str(is_ready)}],
         }
-        await self.api.call("PATCH", f"{path}/gateway-0/status", {"status": status}, content_type=MERGE)
+        path = f"/api/v1/namespaces/{installation.SYSTEM_NAMESPACE}/pods/{name}/status"
+        await self.api.call("PATCH", path, {"status": status}, content_type=MERGE)
 
     async def create(self, model: str, namespace: str = NAMESPACE) -> None:
         """Apply a model with its present spec."""

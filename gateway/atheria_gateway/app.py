@@ -13,13 +13,17 @@ from envoy.service.auth.v3 import external_auth_pb2_grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from atheria_contract import names
+from atheria_contract.standby import parse_standby_key
 from atheria_gateway.adapters.demand import DemandSender
 from atheria_gateway.adapters.envoy_admin import EnvoyAdmin
 from atheria_gateway.adapters.metrics_http import serve_metrics
 from atheria_gateway.adapters.probe import TcpProbe
+from atheria_gateway.adapters.standby import HttpStandby
 from atheria_gateway.runtime.activator import Activator
 from atheria_gateway.runtime.ads_service import AdsService
 from atheria_gateway.runtime.call_log_service import CallLogService
+from atheria_gateway.runtime.certificates import watch_certificates
 from atheria_gateway.runtime.check_service import CheckService
 from atheria_gateway.runtime.measures import Measures
 from atheria_gateway.runtime.ports import KubePort
@@ -34,6 +38,7 @@ async def run(settings: Settings, kube: KubePort) -> None:
     token = _token(Path(settings.token_file))
     envoy = EnvoyAdmin(settings.admin_socket)
     demand = DemandSender(target=settings.demand_target, gateway=settings.pod_name)
+    standby = HttpStandby(_standby_key(settings.standby_key_file))
     measures = Measures()
     activator = Activator(
         settings=settings,
@@ -48,6 +53,7 @@ async def run(settings: Settings, kube: KubePort) -> None:
         probe=TcpProbe(),
         demand=demand,
         measures=measures,
+        standby=standby,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,6 +66,8 @@ async def run(settings: Settings, kube: KubePort) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(activator.run()), tasks.create_task(demand.run())]
+            if settings.tls:
+                loops.append(tasks.create_task(watch_certificates(envoy, measures)))
             await stop.wait()
             _LOG.info("stopping")
             await activator.drain()
@@ -68,7 +76,18 @@ async def run(settings: Settings, kube: KubePort) -> None:
     finally:
         await server.stop(1.0)
         await runner.cleanup()
+        await standby.close()
         await envoy.close()
+
+
+def _standby_key(file: str) -> bytes | None:
+    """None without a file; OSError where it cannot be used."""
+    if not file:
+        return None
+    try:
+        return parse_standby_key(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OSError(f"{names.ENV_STANDBY_KEY_FILE}: {file} cannot be used: {error}") from error
 
 
 def _token(file: Path) -> str:

@@ -67,6 +67,8 @@ class Settings(RunDirectory):
     drain_s: float = 30.0
     """Longest time that held calls are still served after SIGTERM."""
     wake_retry_s: float = 2.0
+    standby_key_file: str = ""
+    """The key from which the tokens of models in standby follow; empty = none is woken by this gateway."""
     metrics_port: int = names.PORT_METRICS
     log_level: str = "INFO"
 
@@ -100,6 +102,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         ),
         hold_limit=int(_number(environment, ENV_HOLD_LIMIT, defaults.hold_limit, 1, 1_000_000)),
         drain_s=_number(environment, ENV_DRAIN_SECONDS, defaults.drain_s, 0, 3600),
+        standby_key_file=environment.get(names.ENV_STANDBY_KEY_FILE) or "",
         metrics_port=int(_number(environment, ENV_METRICS_PORT, defaults.metrics_port, 1, 65535)),
         log_level=environment.get(ENV_LOG_LEVEL) or defaults.log_level,
     )

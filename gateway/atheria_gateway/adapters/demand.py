@@ -71,7 +71,11 @@ class DemandSender:
                     continue
                 self._newest = None
                 self._offered.clear()
-                await call.write(self._report(lines))
+                try:
+                    await call.write(self._report(lines))
+                except asyncio.InvalidStateError:
+                    # It ended since the look above; its reader knows how.
+                    break
             await ended
         finally:
             ended.cancel()

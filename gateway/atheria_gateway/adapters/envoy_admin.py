@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import aiohttp
 
@@ -57,6 +58,15 @@ class EnvoyAdmin:
         except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
             raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
 
+    async def certificate_expiry_seconds(self) -> float | None:
+        """GET /certs: the earliest expiry of what the listeners serve, since the epoch; None without a certificate."""
+        try:
+            async with self._opened().get("http://envoy/certs") as answer:
+                answer.raise_for_status()
+                return earliest_expiry_seconds(await answer.json(content_type=None))
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
+            raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
+
     async def fail_health_check(self) -> None:
         """POST /healthcheck/fail."""
         try:
@@ -71,6 +81,16 @@ class EnvoyAdmin:
                 connector=aiohttp.UnixConnector(path=self._socket, force_close=True), timeout=_TIMEOUT
             )
         return self._session
+
+
+def earliest_expiry_seconds(certs: Mapping[str, Any]) -> float | None:
+    """Of the chains in Envoy's answer to GET /certs; authorities of callers are left out. KeyError, ValueError for others."""
+    ends = [
+        datetime.fromisoformat(one["expiration_time"]).timestamp()
+        for entry in certs.get("certificates") or ()
+        for one in entry.get("cert_chain") or ()
+    ]
+    return min(ends, default=None)
 
 
 def parse_counters(text: str) -> dict[ModelKey, EnvoyCounters]:

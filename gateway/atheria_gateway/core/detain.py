@@ -40,6 +40,6 @@ def is_detained(model: Model, load: Load, *, was: bool, gateways: int = 1) -> bo
     room = load.ready_pods * model.queue_limit / max(1, gateways)
     if was:
         return load.held > 0 or load.in_flight > RELAXED * room
-    return load.held > capacity(model, load.ready_pods) or (
+    return load.held > capacity(model, load.ready_pods, gateways) or (
         load.in_flight >= FULL * room and load.arrivals_per_second <= CHECKS_PER_SECOND
     )

@@ -30,6 +30,8 @@ class PodSlice:
     model: ModelKey
     revision: str
     endpoints: tuple[Endpoint, ...]
+    unready: tuple[Endpoint, ...] = ()
+    """Pods that start, or sleep: the slice does not tell which."""
 
 
 def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
@@ -43,11 +45,12 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
     model = str(labels.get(names.LABEL_MODEL) or "")
     revision = str(labels.get(names.LABEL_REVISION) or "")
     found: list[Endpoint] = []
+    unready: list[Endpoint] = []
     for endpoint in body.get("endpoints") or ():
         conditions = endpoint.get("conditions") or {}
-        if conditions.get("ready") is False or conditions.get("terminating"):
+        if conditions.get("terminating"):
             continue
-        found.extend(
+        (unready if conditions.get("ready") is False else found).extend(
             Endpoint(
                 address=str(address),
                 grpc_port=ports.get(names.PORT_NAME_GRPC, names.PORT_GRPC),
@@ -62,6 +65,7 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
         model=ModelKey(namespace=namespace, name=model),
         revision=revision,
         endpoints=tuple(sorted(found)),
+        unready=tuple(sorted(unready)),
     )
 
 

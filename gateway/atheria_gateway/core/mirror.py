@@ -11,6 +11,10 @@ from atheria_gateway.core.model import Model
 
 MAX_ADDRESSES: Final = 1000
 """The API's bound on endpoints in one slice."""
+PLAIN: Final = "kubernetes.io/h2c"
+"""appProtocol of the gRPC port: HTTP/2 in plain text, by prior knowledge."""
+TLS: Final = "https"
+"""appProtocol of both ports with TLS, where the handshake (ALPN) chooses the version of HTTP: IANA's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -37,8 +41,13 @@ def gateway_slice_name(model_name: str) -> str:
     return f"{model_name}-gateway"
 
 
-def gateway_slice(model: Model, pods: Iterable[GatewayPod]) -> dict[str, Any] | None:
-    """The EndpointSlice to apply for a model; None when what is there stays: no pod is known, or the model is going."""
+def gateway_slice(
+    model: Model, pods: Iterable[GatewayPod], *, has_tls: bool = False
+) -> dict[str, Any] | None:
+    """The EndpointSlice to apply for a model; None when what is there stays: no pod is known, or the model is going.
+
+    With `has_tls` both ports of the gateway speak TLS.
+    """
     ordered = sorted(set(pods))[:MAX_ADDRESSES]
     if not ordered or model.is_leaving:
         return None
@@ -74,15 +83,24 @@ def gateway_slice(model: Model, pods: Iterable[GatewayPod]) -> dict[str, Any] | 
             for pod in ordered
         ],
         "ports": [
-            {
-                "name": names.PORT_NAME_GRPC,
-                "port": names.PORT_GRPC,
-                "protocol": "TCP",
-                "appProtocol": "kubernetes.io/h2c",
-            },
-            {"name": names.PORT_NAME_HTTP, "port": names.PORT_HTTP, "protocol": "TCP"},
+            _port(names.PORT_NAME_GRPC, names.PORT_GRPC, TLS if has_tls else PLAIN),
+            _port(names.PORT_NAME_HTTP, names.PORT_HTTP, TLS if has_tls else ""),
         ],
     }
+
+
+def protocols_of(body: Mapping[str, Any]) -> dict[str, str]:
+    """appProtocol by the name of the port.
+
+    Not among `content_of`: while gateways with and without TLS run side by side, as in an upgrade, they would write against
+    each other without end.
+    """
+    return {str(item.get("name")): str(item.get("appProtocol") or "") for item in body.get("ports") or ()}
+
+
+def _port(name: str, port: int, protocol: str) -> dict[str, Any]:
+    said = {"appProtocol": protocol} if protocol else {}
+    return {"name": name, "port": port, "protocol": "TCP", **said}
 
 
 def content_of(body: Mapping[str, Any]) -> tuple[Any, ...]:

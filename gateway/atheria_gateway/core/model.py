@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from atheria_contract import names
+
 DEFAULT_QUEUE_LIMIT: Final = 512
 DEFAULT_BATCH_SIZE: Final = 8
 
@@ -56,6 +58,10 @@ class Model:
     """How long the last starts took by the operator's measure, of the active revision where it has any."""
     expected_ready_unix_s: float | None = None
     """When the operator expects the start under way to end, seconds since 1970; None without a start or a history."""
+    sleeps: bool = False
+    """At zero its pods stay, asleep (spec.scaling.scaleToZero.mode)."""
+    is_asleep: bool = False
+    """The operator knows that one does: a wake takes less than a start."""
     phase: str = ""
     reason: str = ""
     """The sentence of the Ready condition, for a caller whose hold ends without a pod."""
@@ -69,10 +75,11 @@ def model_from_object(body: Mapping[str, Any]) -> Model:
     spec = body.get("spec") or {}
     status = body.get("status") or {}
     concurrency = spec.get("concurrency") or {}
-    reason = ""
+    reason, is_asleep = "", False
     for condition in status.get("conditions") or ():
         if condition.get("type") == "Ready":
             reason = str(condition.get("message") or "")
+            is_asleep = condition.get("reason") == names.REASON_ASLEEP
     active = str(status.get("activeRevision") or "")
     revisions = {str(one.get("name") or ""): one for one in status.get("revisions") or ()}
     return Model(
@@ -88,6 +95,8 @@ def model_from_object(body: Mapping[str, Any]) -> Model:
         is_idempotent=bool((spec.get("model") or {}).get("idempotent")),
         start_seconds=_start_seconds(status, active),
         expected_ready_unix_s=_unix_s((status.get("start") or {}).get("expectedAt")),
+        sleeps=((spec.get("scaling") or {}).get("scaleToZero") or {}).get("mode") == names.MODE_SLEEP,
+        is_asleep=is_asleep,
         phase=str(status.get("phase") or ""),
         reason=reason,
         is_leaving=bool(metadata.get("deletionTimestamp")),

@@ -16,9 +16,13 @@ PATIENCE_S: Final = 2.0
 """After so long without an end of a call, another portion goes on: long streams must not stop everyone behind them."""
 
 
-def capacity(model: Model, ready_pods: int) -> int:
-    """Released calls that the model's ready pods may have at once."""
-    return ready_pods * max(1, model.workers) * max(1, model.batch_size) * BATCHES_PER_WORKER
+def capacity(model: Model, ready_pods: int, gateways: int = 1) -> int:
+    """Released calls of one of `gateways` that the model's ready pods may have at once.
+
+    They share the room equally, though each keeps one batch for every worker: of a few calls no batch comes.
+    """
+    batches = ready_pods * max(1, model.workers) * max(1, model.batch_size)
+    return max(batches, batches * BATCHES_PER_WORKER // max(1, gateways))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ upstream"), so the cluster of a revision outlives its share for longer than a ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.shares import Share
@@ -35,6 +35,14 @@ def ends_of_shares(
         if kept:
             found[model] = kept
     return found
+
+
+def with_inherited(before: Ends, found: Iterable[tuple[ModelKey, str]], now_seconds: float) -> Ends:
+    """As `before`, and the share of each revision `found` in Envoy that is not known ended now: an activator that ran earlier gave it one."""
+    ends = {model: dict(revisions) for model, revisions in before.items()}
+    for model, revision in found:
+        ends.setdefault(model, {}).setdefault(revision, now_seconds)
+    return ends
 
 
 def retired_of(ends: Ends) -> dict[ModelKey, tuple[str, ...]]:

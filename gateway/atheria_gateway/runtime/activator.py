@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from atheria_gateway.core.demand import EnvoyCounters, demand_of
 from atheria_gateway.core.detain import Load, is_detained
 from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.hold import Denial, HoldQueue, hold_timeout
-from atheria_gateway.core.mirror import content_of, gateway_slice, gateway_slice_name
+from atheria_gateway.core.mirror import content_of, gateway_slice, gateway_slice_name, protocols_of
 from atheria_gateway.core.model import ModelKey
-from atheria_gateway.core.retired import Ends, ends_of_shares, retired_of
+from atheria_gateway.core.retired import Ends, ends_of_shares, retired_of, with_inherited
 from atheria_gateway.core.routing import DataPlane
 from atheria_gateway.core.wake import WakeObservation, decide_wake
 from atheria_gateway.runtime.holding import Holding, Released
@@ -29,6 +29,7 @@ from atheria_gateway.runtime.ports import (
     Listed,
     ProbePort,
     ScaleTarget,
+    StandbyPort,
     Watched,
 )
 from atheria_gateway.runtime.pulse import Pulse
@@ -48,6 +49,8 @@ RATE_PERIOD_S = 0.5
 """Arrivals a second are counted over at least so long."""
 MEMORY_PERIOD_S = 0.1
 """How often Envoy's memory is read while calls are held."""
+NEXT_POD_S = 2.0
+"""A pod in standby that has not answered by then is not waited for alone: the next one is asked too."""
 RETRIED_S = 60.0
 """What a call may still be tried again for when its hold is over."""
 
@@ -65,6 +68,7 @@ class Activator:
         probe: ProbePort,
         demand: DemandPort,
         measures: Measures,
+        standby: StandbyPort | None = None,
     ) -> None:
         """Nothing runs before `run`."""
         self._settings = settings
@@ -72,6 +76,8 @@ class Activator:
         self._kube = kube
         self._envoy = envoy
         self._demand = demand
+        self._standby = standby
+        self._rousing: set[ModelKey] = set()
         self._measures = measures
         self.world = World()
         self.holding = Holding(
@@ -129,6 +135,14 @@ class Activator:
         """An ADS stream ended: what Envoy knows is unknown until it opens another."""
         if self._stream is stream:
             self._stream = None
+
+    def inherit(self, revisions: Iterable[tuple[ModelKey, str]]) -> None:
+        """Envoy has clusters of these revisions, perhaps from an activator before this one: calls in them may be tried again."""
+        ends = with_inherited(self._share_ends, revisions, time.monotonic())
+        if ends != self._share_ends:
+            self._share_ends = ends
+            if self.world.is_complete:
+                self._publish()
 
     def acknowledged(self) -> None:
         """Envoy confirmed something: held calls look again."""
@@ -207,7 +221,7 @@ class Activator:
 
     def _detain(self) -> bool:
         """Decide which models' calls pass the hold although they have pods; whether that changed."""
-        gateways = sum(pod.ready for pod in self.world.gateway_pods.values())
+        gateways = self.world.ready_gateways
         active = {key: one.active_requests for key, one in self._counters.items() if one.active_requests}
         detained = set()
         for key in {*self._detained, *self.holds.waiting_models(), *active}:
@@ -253,6 +267,9 @@ class Activator:
                     if wake.deployment:
                         deployment = ModelKey(namespace=key.namespace, name=wake.deployment)
                         tasks.create_task(self._scale(ScaleTarget.DEPLOYMENT, deployment, key))
+                    if self._standby and model.sleeps and key not in self._rousing:
+                        self._rousing.add(key)
+                        tasks.create_task(self._rouse(key, self._standby))
                 pause_s = self._settings.wake_retry_s if wanted else 3600.0
                 await Pulse.until(asked, time.monotonic() + pause_s)
 
@@ -264,22 +281,63 @@ class Activator:
             return
         if changed:
             self._measures.woken(model)
-            self.holding.starts.woken(model, time.monotonic())
+            known = self.world.models.get(model)
+            if known is None or not known.is_asleep:
+                # A pod that wakes is no start: its seconds say nothing about the next one.
+                self.holding.starts.woken(model, time.monotonic())
             _LOG.info("woke %s: %s/%s scaled from 0 to 1", model, target.value, name.name)
 
+    async def _rouse(self, key: ModelKey, standby: StandbyPort) -> None:
+        """Wake one pod in standby; it counts as soon as it answers. The autoscaler wakes more where more are needed."""
+        began_s = time.monotonic()
+        waiting = list(self.world.unready_of(key))
+        asked: dict[asyncio.Task[bool], Endpoint] = {}
+        try:
+            while waiting or asked:
+                if waiting:
+                    endpoint = waiting.pop(0)
+                    asked[asyncio.create_task(standby.wake(endpoint, key))] = endpoint
+                done, _ = await asyncio.wait(
+                    asked, timeout=NEXT_POD_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    endpoint = asked.pop(task)
+                    if task.result():
+                        self._roused(key, endpoint, began_s)
+                        return
+        finally:
+            for task in asked:
+                task.cancel()
+            self._rousing.discard(key)
+
+    def _roused(self, key: ModelKey, endpoint: Endpoint, began_s: float) -> None:
+        now_s = time.monotonic()
+        self._measures.roused(key, now_s - began_s)
+        self.world.roused.add(key, endpoint, now_s)
+        _LOG.info("woke %s: its pod %s is ready after %.3f s", key, endpoint.address, now_s - began_s)
+        self._publish()
+
     async def _mirror_loop(self) -> None:
+        looked_s = float("-inf")
         while True:
             changed = self._mirror.next()
             failed = False
+            now_s = time.monotonic()
+            if is_thorough := now_s - looked_s >= MIRROR_PERIOD_S:
+                looked_s = now_s
             pods = tuple(self.world.gateway_pods.values())
             for model in tuple(self.world.models.values()):
-                body = gateway_slice(model, pods)
+                body = gateway_slice(model, pods, has_tls=self._settings.tls is not None)
                 if body is None:
                     continue
                 there = self.world.gateway_slices.get(
                     (model.key.namespace, gateway_slice_name(model.key.name))
                 )
-                if there is not None and content_of(there) == content_of(body):
+                if (
+                    there is not None
+                    and content_of(there) == content_of(body)
+                    and not (is_thorough and protocols_of(there) != protocols_of(body))
+                ):
                     continue
                 try:
                     await self._kube.apply_slice(body)
@@ -294,7 +352,8 @@ class Activator:
         while True:
             edge = self.holding.edge.next()
             await self._read_counters()
-            if self.world.is_complete and self._detain():
+            expired = self.world.roused.expire(time.monotonic())
+            if self.world.is_complete and (self._detain() or expired):
                 self._publish()
             self._offer()
             await Pulse.until(edge, time.monotonic() + REPORT_PERIOD_S)

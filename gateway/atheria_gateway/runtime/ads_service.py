@@ -11,6 +11,8 @@ from envoy.service.discovery.v3 import ads_pb2_grpc
 
 from atheria_gateway.runtime.activator import Activator
 from atheria_gateway.xds.ads_stream import AdsStream
+from atheria_gateway.xds.inherited import revisions_in
+from atheria_gateway.xds.resources import CDS
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,7 +49,13 @@ class AdsService(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: igno
                     if message is None:
                         return
                     request = asyncio.ensure_future(arrived.get())
-                    answers = stream.on_request(message)
+                    answers = []
+                    if message.type_url == CDS and not message.response_nonce:
+                        self._activator.inherit(revisions_in(message.version_info))
+                        # Before the first clusters are sent, or Envoy would lose those that it has.
+                        if (newest := self._activator.snapshot) is not None:
+                            answers += stream.on_snapshot(newest)
+                    answers += stream.on_request(message)
                     self._activator.acknowledged()
                     for rejection in stream.rejections:
                         _LOG.error("Envoy refused a resource: %s", rejection)

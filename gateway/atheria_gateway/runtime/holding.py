@@ -138,6 +138,8 @@ class Holding:
         model = self._world.models.get(call.model)
         if model is None or call.time_left_s is None or self._world.ready_of(call.model):
             return None
+        if model.is_asleep:
+            return None
         denial = too_late(
             model,
             estimate_ready(model, self.starts, now_s=now_s, now_unix_s=time.time()),
@@ -197,7 +199,11 @@ class Holding:
         now_s = time.monotonic()
         # Only pods that Envoy has confirmed count: the others it does not know yet.
         limits = {
-            http: capacity(model, len(self._acknowledged(pods_cluster(key, http=http)).intersection(ready)))
+            http: capacity(
+                model,
+                len(self._acknowledged(pods_cluster(key, http=http)).intersection(ready)),
+                self._world.ready_gateways,
+            )
             for http in (False, True)
         }
         for number, waiter in waiting.items():

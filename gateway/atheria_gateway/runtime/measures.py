@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -43,6 +43,12 @@ class Measures:
         self._held = Gauge(
             names.METRIC_GATEWAY_HELD, "Calls that wait for a model at zero", _LABELS, registry=self.registry
         )
+        self._oldest = Gauge(
+            names.METRIC_GATEWAY_OLDEST_HELD,
+            "How long the oldest held call has waited, seconds; 0 while none is held",
+            _LABELS,
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "atheria_gateway_requests_in_flight",
             "Calls that Envoy has given to pods",
@@ -62,6 +68,13 @@ class Measures:
             _LABELS,
             registry=self.registry,
         )
+        self._standby = Histogram(
+            names.METRIC_GATEWAY_STANDBY_SECONDS,
+            "Time from the order to wake to a pod in standby to its answer that it is ready, seconds",
+            _LABELS,
+            buckets=_HOLD_BUCKETS,
+            registry=self.registry,
+        )
         self._arrived = Counter(
             "atheria_gateway_hold_arrivals_total", "Calls that began to wait", _LABELS, registry=self.registry
         )
@@ -74,6 +87,8 @@ class Measures:
         self._held_bytes = Gauge(
             names.METRIC_GATEWAY_HELD_BYTES, "What held calls take in Envoy, bytes", registry=self.registry
         )
+        self._certificate: Gauge | None = None
+        ProcessCollector(registry=self.registry)
         self._requests = _Requests()
         self.registry.register(self._requests)
         self._shown: set[ModelKey] = set()
@@ -94,6 +109,20 @@ class Measures:
         """A scale patch changed something."""
         self._wakes.labels(model.namespace, model.name).inc()
 
+    def roused(self, model: ModelKey, seconds: float) -> None:
+        """A pod in standby woke."""
+        self._standby.labels(model.namespace, model.name).observe(seconds)
+
+    def certificate_expires(self, at_seconds: float) -> None:
+        """When the first of the certificates that are served expires, since the epoch; without TLS there is no figure."""
+        if self._certificate is None:
+            self._certificate = Gauge(
+                names.METRIC_CERTIFICATE_EXPIRY,
+                "When the certificate that new connections get expires, since the epoch.",
+                registry=self.registry,
+            )
+        self._certificate.set(at_seconds)
+
     def seen(self, lines: tuple[Demand, ...], held_bytes: int = 0) -> None:
         """Show the newest demand; models that are gone vanish."""
         self._held_bytes.set(held_bytes)
@@ -101,8 +130,10 @@ class Measures:
         now = {line.model for line in lines}
         for gone in self._shown - now:
             self._held.remove(gone.namespace, gone.name)
+            self._oldest.remove(gone.namespace, gone.name)
             self._in_flight.remove(gone.namespace, gone.name)
         for line in lines:
             self._held.labels(line.model.namespace, line.model.name).set(line.held)
+            self._oldest.labels(line.model.namespace, line.model.name).set(line.oldest_held_s)
             self._in_flight.labels(line.model.namespace, line.model.name).set(line.in_flight)
         self._shown = now

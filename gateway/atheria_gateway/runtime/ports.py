@@ -93,6 +93,14 @@ class ProbePort(Protocol):
         ...
 
 
+class StandbyPort(Protocol):
+    """Pods in standby."""
+
+    async def wake(self, endpoint: Endpoint, model: ModelKey) -> bool:
+        """Wake the pod and wait until it is ready for calls; False when it is not asleep but starts, or does not answer."""
+        ...
+
+
 class DemandPort(Protocol):
     """The operator's demand sink."""
 

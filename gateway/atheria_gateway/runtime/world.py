@@ -10,6 +10,7 @@ from atheria_contract import names
 from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod_slice_from_object
 from atheria_gateway.core.mirror import GatewayPod, gateway_pod_from_object
 from atheria_gateway.core.model import Model, ModelKey, model_from_object
+from atheria_gateway.core.roused import Roused
 from atheria_gateway.core.routing import DataPlane, routing_table
 from atheria_gateway.core.shares import shares_of
 from atheria_gateway.runtime.ports import Changed, Deleted, Listed, Watched, WatchEvent
@@ -24,6 +25,7 @@ class World:
     models: dict[ModelKey, Model] = field(default_factory=dict)
     gateway_pods: dict[_Name, GatewayPod] = field(default_factory=dict)
     gateway_slices: dict[_Name, Mapping[str, Any]] = field(default_factory=dict)
+    roused: Roused = field(default_factory=Roused)
     _pod_slices: dict[ModelKey, dict[str, PodSlice]] = field(default_factory=dict)
     _listed: set[Watched] = field(default_factory=set)
 
@@ -31,6 +33,11 @@ class World:
     def is_complete(self) -> bool:
         """Whether models and slices have been listed once: before that nothing may be told to Envoy."""
         return {Watched.MODELS, Watched.SLICES} <= self._listed
+
+    @property
+    def ready_gateways(self) -> int:
+        """Gateway pods that take calls, this one among them; at least 1."""
+        return max(1, sum(pod.ready for pod in self.gateway_pods.values()))
 
     def take(self, watched: Watched, event: WatchEvent) -> None:
         """Apply one event of a watch."""
@@ -47,15 +54,20 @@ class World:
     def ready_of(self, key: ModelKey) -> tuple[Endpoint, ...]:
         """The ready pods that may take the model's calls."""
         model = self.models.get(key)
-        return endpoints_of(model, self._pod_slices.get(key, {}).values()) if model else ()
+        return endpoints_of(model, self._slices(key)) if model else ()
+
+    def unready_of(self, key: ModelKey) -> tuple[Endpoint, ...]:
+        """Its pods that start or sleep."""
+        return tuple(sorted(endpoint for one in self._slices(key) for endpoint in one.unready))
+
+    def _slices(self, key: ModelKey) -> tuple[PodSlice, ...]:
+        return tuple(self.roused.counted(key, self._pod_slices.get(key, {}).values()))
 
     def data_plane(self, detained: frozenset[ModelKey] = frozenset()) -> DataPlane:
         """What Envoy is to know now; the calls of `detained` models pass the hold although they have pods."""
         table = routing_table(self.models)
         shares = {
-            key: found
-            for key in table.models
-            if (found := shares_of(self.models[key], self._pod_slices.get(key, {}).values()))
+            key: found for key in table.models if (found := shares_of(self.models[key], self._slices(key)))
         }
         return DataPlane(
             routing=table,
@@ -88,6 +100,7 @@ class World:
             self.gateway_slices[_name(body)] = body
         elif _role(body) == names.ROLE_PODS:
             one = pod_slice_from_object(body)
+            self.roused.seen(one)
             self._pod_slices.setdefault(one.model, {})[one.name] = one
 
     def _drop(self, watched: Watched, event: Deleted) -> None:

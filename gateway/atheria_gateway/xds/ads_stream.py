@@ -14,6 +14,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
 
 from atheria_gateway.core.endpoints import Endpoint
+from atheria_gateway.xds.inherited import version_of
 from atheria_gateway.xds.resources import CDS, EDS, RDS, Snapshot
 
 
@@ -137,5 +138,8 @@ class AdsStream:
         nonce = str(self._counter)
         self._in_flight[url] = (nonce, said)
         return discovery_pb2.DiscoveryResponse(
-            type_url=url, version_info=nonce, nonce=nonce, resources=list(resources.values())
+            type_url=url,
+            version_info=version_of(nonce, now) if url == CDS else nonce,
+            nonce=nonce,
+            resources=list(resources.values()),
         )

@@ -10,8 +10,11 @@ from envoy.extensions.load_balancing_policies.least_request.v3 import least_requ
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-POD_WINDOW_BYTES: Final = 64 * 1024
-"""Between Envoy and pods, and to the hold: with CALLER_WINDOW_BYTES it bounds a held or stuck call to 0.9 MiB in Envoy."""
+POD_WINDOW_BYTES: Final = 128 * 1024
+"""Of Envoy towards pods and the hold. A tensor of 64 KiB with its headers passes in one go: with 64 KiB its last bytes waited for
+a window update, 0.4 ms a call and half as much processor time again (docs/benchmarks/gateway.md)."""
+HOLD_WINDOW_BYTES: Final = 64 * 1024
+"""Of the hold towards the data listener: with the two others it bounds a held or stuck call to 0.9 MiB in Envoy."""
 CALLER_WINDOW_BYTES: Final = 256 * 1024
 """Between callers and Envoy, where round trips are longer."""
 CONNECTION_WINDOW_BYTES: Final = 2**31 - 1

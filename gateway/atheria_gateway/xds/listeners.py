@@ -20,7 +20,7 @@ from atheria_gateway.xds.cluster_names import (
     PRIVATE_HEADERS,
     ROUTE_CONFIG,
 )
-from atheria_gateway.xds.clusters import CALLER_WINDOW_BYTES, CONNECTION_WINDOW_BYTES, POD_WINDOW_BYTES
+from atheria_gateway.xds.clusters import CALLER_WINDOW_BYTES, CONNECTION_WINDOW_BYTES, HOLD_WINDOW_BYTES
 from atheria_gateway.xds.tls import transport_socket
 
 _TYPE: Final = "type.googleapis.com/envoy."
@@ -67,6 +67,16 @@ LONGEST_HOLD: Final = "3600s"
 CHECK_RETRY_ON: Final = (
     "connect-failure,refused-stream,reset,unavailable,cancelled,internal,resource-exhausted"
 )
+_REFUSED: Final = {
+    "extension_filter": {
+        "name": "envoy.access_loggers.extension_filters.cel",
+        "typed_config": {
+            "@type": _TYPE + "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            "expression": "response.code_details.contains('remote_refused_stream_reset')",
+        },
+    }
+}
+"""REFUSED_STREAM, or a GOAWAY that leaves the stream out: Envoy's flag (UR) is that of every reset."""
 REVISION_OF_POD: Final = f"%METADATA(UPSTREAM_HOST:{METADATA}:revision)%"
 
 
@@ -128,7 +138,7 @@ def health_listener(options: BootstrapOptions) -> dict[str, Any]:
         "http_filters": [_HEALTH, _ROUTER],
     }
     address = {"socket_address": {"address": options.listen_address, "port_value": options.health_port}}
-    return _listener("health", address, manager, POD_WINDOW_BYTES)
+    return _listener("health", address, manager, HOLD_WINDOW_BYTES)
 
 
 def hold_listener(options: BootstrapOptions) -> dict[str, Any]:
@@ -166,12 +176,12 @@ def hold_listener(options: BootstrapOptions) -> dict[str, Any]:
         "stream_idle_timeout": "0s",
         "request_timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http2_protocol_options": _http2(POD_WINDOW_BYTES),
+        "http2_protocol_options": _http2(HOLD_WINDOW_BYTES),
         "local_reply_config": {
             "mappers": [
-                # No pod saw it: overload and no healthy pod, connection or cluster.
-                _mark(HEADER_NOT_STARTED, options, ("UH", "UF", "UO", "NC")),
-                _mark(HEADER_BROKEN, options, ("UC", "UR")),
+                # No pod saw it: overload and no healthy pod, connection or cluster; or the pod said that it did not begin it.
+                _mark(HEADER_NOT_STARTED, options, [*_flags("UH", "UF", "UO", "NC"), _REFUSED]),
+                _mark(HEADER_BROKEN, options, _flags("UC", "UR")),
             ]
         },
         "access_log": to_activator(),
@@ -182,7 +192,7 @@ def hold_listener(options: BootstrapOptions) -> dict[str, Any]:
         "http_filters": [check, _ROUTER],
     }
     return _listener(
-        HOLD_LISTENER, {"pipe": {"path": options.hold_socket, "mode": 0o600}}, manager, POD_WINDOW_BYTES
+        HOLD_LISTENER, {"pipe": {"path": options.hold_socket, "mode": 0o600}}, manager, HOLD_WINDOW_BYTES
     )
 
 
@@ -206,7 +216,7 @@ def check_listener(options: BootstrapOptions) -> dict[str, Any]:
         "codec_type": "HTTP2",
         "stream_idle_timeout": "0s",
         "request_timeout": "0s",
-        "http2_protocol_options": _http2(POD_WINDOW_BYTES),
+        "http2_protocol_options": _http2(HOLD_WINDOW_BYTES),
         "route_config": {
             "name": CHECK_LISTENER,
             "virtual_hosts": [{"name": CHECK_LISTENER, "domains": ["*"], "routes": [route]}],
@@ -214,16 +224,20 @@ def check_listener(options: BootstrapOptions) -> dict[str, Any]:
         "http_filters": [_ROUTER],
     }
     return _listener(
-        CHECK_LISTENER, {"pipe": {"path": options.check_socket, "mode": 0o600}}, manager, POD_WINDOW_BYTES
+        CHECK_LISTENER, {"pipe": {"path": options.check_socket, "mode": 0o600}}, manager, HOLD_WINDOW_BYTES
     )
 
 
-def _mark(header: str, options: BootstrapOptions, flags: tuple[str, ...]) -> dict[str, Any]:
-    filters = [{"response_flag_filter": {"flags": [flag]}} for flag in flags]
+def _mark(header: str, options: BootstrapOptions, filters: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of the mappers the first that fits is taken."""
     return {
         "filter": {"or_filter": {"filters": filters}},
         "headers_to_add": [_header(header, options.not_started_token)],
     }
+
+
+def _flags(*flags: str) -> list[dict[str, Any]]:
+    return [{"response_flag_filter": {"flags": [flag]}} for flag in flags]
 
 
 def _header(key: str, value: str) -> dict[str, Any]:

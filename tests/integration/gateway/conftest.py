@@ -26,6 +26,7 @@ def _load(name: str, file: str) -> ModuleType:
 
 
 harness: Any = _load("gateway_harness", "harness.py")
+_load("gateway_http2_pod", "http2_pod.py")
 _load("gateway_real_cluster", "real_cluster.py")
 _load("operator_harness", "../operator/harness.py")
 _load("server_harness", "../server/harness.py")

@@ -24,7 +24,15 @@ from atheria_gateway.core.demand import Demand
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.activator import Activator
 from atheria_gateway.runtime.measures import Measures
-from atheria_gateway.runtime.ports import Changed, Deleted, Listed, ScaleTarget, Watched, WatchEvent
+from atheria_gateway.runtime.ports import (
+    Changed,
+    Deleted,
+    Listed,
+    ScaleTarget,
+    StandbyPort,
+    Watched,
+    WatchEvent,
+)
 from atheria_gateway.settings import Settings
 from atheria_gateway.xds.resources import EnvoyOptions
 
@@ -249,8 +257,11 @@ class Gateway:
         self.health_port = free_port()
         self.kube = FakeKube()
         self.demands = Demands()
+        self.standby: StandbyPort | None = None
+        """Before the activator starts: who wakes pods in standby."""
         self.activator: Activator | None = None
         self.kill_envoy: Callable[[], Awaitable[Any]]
+        self.stop_activator: Callable[[], Awaitable[Any]]
         self._cleanup: list[Callable[[], Awaitable[Any]]] = []
 
     @property
@@ -277,6 +288,7 @@ class Gateway:
             probe=TcpProbe(),
             demand=self.demands,
             measures=Measures(),
+            standby=self.standby,
         )
         server = await serve(self.activator, self.settings.activator_socket)
         task = asyncio.create_task(self.activator.run())
@@ -288,6 +300,7 @@ class Gateway:
             await server.stop(0)
             await envoy.close()
 
+        self.stop_activator = stop
         self._cleanup.append(stop)
 
     async def start_envoy(self) -> None:

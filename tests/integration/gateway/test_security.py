@@ -7,6 +7,7 @@ import hashlib
 import os
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from gateway_harness import QCA, Watched
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from atheria_gateway.adapters.envoy_admin import EnvoyAdmin
 from atheria_gateway.xds.tls import TlsFiles
 
 KEY, OTHER_KEY = "k" * 64, "a key of an odd length, longer than one block of the hash: " + "z" * 40
@@ -97,6 +99,11 @@ async def test_with_a_certificate_both_ports_speak_tls_only_and_probes_stay_plai
                 assert answer.status == 200
             async with session.get(f"http://127.0.0.1:{gateway.health_port}/healthz") as answer:
                 assert answer.status == 200
+        envoy = EnvoyAdmin(gateway.settings.admin_socket)
+        expiry_seconds = await envoy.certificate_expiry_seconds()
+        await envoy.close()
+        assert expiry_seconds is not None
+        assert 0 < expiry_seconds - time.time() <= 2 * 86400
         before = await _serial(gateway, context)
         # As Kubernetes changes a mounted Secret: the new files come by one rename.
         renewed = tmp_path / "renewed"

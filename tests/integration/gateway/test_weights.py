@@ -227,3 +227,24 @@ async def test_a_call_that_is_tried_again_while_a_share_ends_is_answered(
     pods[1].is_draining = False
     await asyncio.wait_for(asyncio.gather(*calls), 20)
     assert (pods[0].calls, pods[1].calls) == (0, 8)
+
+
+async def test_a_call_that_is_tried_again_after_the_activator_was_restarted_in_a_canary_is_answered(
+    shared: Any, pods: tuple[Any, Any]
+) -> None:
+    share(shared, 50, 50)
+    await until_routed(shared, {OLD: 50, NEW: 50})
+    for pod in pods:
+        pod.is_draining = True
+    calls = [asyncio.create_task(answers(shared, 1)) for _ in range(8)]
+    await eventually("all calls refused once", lambda: sum(pod.refusals for pod in pods) > 8)
+    await shared.stop_activator()
+    # Nobody who saw the share is there when it ends.
+    share(shared, 0, 100)
+    await shared.start_activator()
+    await until_routed(shared, {})
+    refused = sum(pod.refusals for pod in pods)
+    await eventually("a call refused again", lambda: sum(pod.refusals for pod in pods) > refused)
+    pods[1].is_draining = False
+    await asyncio.wait_for(asyncio.gather(*calls), 20)
+    assert (pods[0].calls, pods[1].calls) == (0, 8)

@@ -9,6 +9,8 @@ from bench.chaos.verdict import (
     POD_HAD_BEGUN,
     POD_WAS_SENT,
     UNEXPLAINED,
+    WORKER_HAD_BEGUN,
+    WORKER_WAS_SENT,
     Verdict,
     judge,
     routes_of,
@@ -23,12 +25,13 @@ def lost(sent: float = 10.0, ended: float | None = 10.3) -> Call:
         model="steady",
         is_stream=False,
         sent_seconds=sent,
+        gateway="gateway-0",
         ended_seconds=ended,
         failure="UNAVAILABLE: gone",
     )
 
 
-def pod(killed_by: str = KILLED, ended: float = 10.2) -> Life:
+def pod(killed_by: str = KILLED, ended: float = 10.2, worker: float = 0) -> Life:
     return Life(
         container=POD,
         address="10.244.0.2",
@@ -36,6 +39,7 @@ def pod(killed_by: str = KILLED, ended: float = 10.2) -> Life:
         started_seconds=0.0,
         ended_seconds=ended,
         killed_by=killed_by,
+        worker_kills_seconds=[worker] if worker else [],
     )
 
 
@@ -46,9 +50,11 @@ def judged(
     text: str = "",
     routes: tuple[str, ...] = (),
     envoy: float = 0,
+    other_envoy: float = 0,
 ) -> Verdict:
     runs = ledger.runs_of(POD, text)
-    return judge([call], runs, lives, {7: routes} if routes else {}, (envoy,) if envoy else ())
+    kills = {"gateway-0": [envoy] if envoy else [], "gateway-1": [other_envoy] if other_envoy else []}
+    return judge([call], runs, lives, {7: routes} if routes else {}, kills)
 
 
 def cause(call: Call, **given: object) -> str:
@@ -90,6 +96,18 @@ def test_a_call_on_a_killed_envoy_is_explained_and_a_later_one_is_not() -> None:
     assert cause(lost(), envoy=10.1) == ENVOY_KILLED
     assert cause(lost(), envoy=9.6) == ENVOY_KILLED
     assert cause(lost(), envoy=9.0) == UNEXPLAINED
+
+
+def test_the_kill_of_the_envoy_of_another_gateway_explains_nothing() -> None:
+    assert cause(lost(), other_envoy=10.1) == UNEXPLAINED
+
+
+def test_a_call_that_a_killed_worker_had_begun_or_was_about_to_get_is_explained() -> None:
+    lives = (pod("", ended=99.0, worker=10.2),)
+    assert cause(lost(), lives=lives, text="B 7 10.1\n") == WORKER_HAD_BEGUN
+    assert cause(lost(), lives=lives, routes=("10.244.0.2",)) == WORKER_WAS_SENT
+    assert cause(lost(), lives=lives, routes=("10.244.0.3",)) == UNEXPLAINED
+    assert cause(lost(ended=20.0), lives=lives, text="B 7 10.1\n") == UNEXPLAINED
 
 
 def test_a_call_without_any_end_is_unexplained() -> None:

@@ -37,6 +37,11 @@ def test_a_backlog_or_full_pods_bring_the_hold_back_until_both_are_over(
     assert is_detained(MODEL, load, was=was) is expected
 
 
+def test_several_gateways_each_let_their_part_of_a_backlog_go_on_at_once() -> None:
+    assert is_detained(MODEL, _load(held=CAPACITY // 2 + 1), was=False, gateways=2)
+    assert not is_detained(MODEL, _load(held=CAPACITY // 2), was=False, gateways=2)
+
+
 def test_several_gateways_each_count_on_their_part_of_the_queues() -> None:
     assert is_detained(MODEL, _load(in_flight=40), was=False, gateways=2)
     assert not is_detained(MODEL, _load(in_flight=39), was=False, gateways=2)

@@ -14,6 +14,7 @@ from atheria_gateway.core.mirror import (
     content_of,
     gateway_pod_from_object,
     gateway_slice,
+    protocols_of,
 )
 from atheria_gateway.core.model import Model, ModelKey
 
@@ -60,6 +61,16 @@ def test_addresses_of_the_other_family_make_a_slice_of_that_family() -> None:
     body = gateway_slice(QCA, [GatewayPod(address="fd00::1", ready=True)])
     assert body is not None
     assert body["addressType"] == "IPv6"
+
+
+def test_the_slice_says_what_the_ports_speak_with_and_without_tls() -> None:
+    plain, over_tls = gateway_slice(QCA, [POD]), gateway_slice(QCA, [POD], has_tls=True)
+    assert plain is not None
+    assert over_tls is not None
+    assert protocols_of(plain) == {"grpc": "kubernetes.io/h2c", "http": ""}
+    assert protocols_of(over_tls) == {"grpc": "https", "http": "https"}
+    # So that gateways with and without TLS do not write against each other without end.
+    assert content_of(plain) == content_of(over_tls)
 
 
 def test_a_slice_never_exceeds_the_apis_bound() -> None:

@@ -17,6 +17,23 @@ def test_capacity_grows_with_pods_workers_and_batch() -> None:
     assert capacity(model, 3) == 3 * 2 * 8 * BATCHES_PER_WORKER
 
 
+def test_gateways_share_the_room_and_each_keeps_a_batch_for_every_worker() -> None:
+    model = Model(key=KEY, batch_size=8, workers=2)
+    whole = capacity(model, 3)
+    assert capacity(model, 3, gateways=2) == whole // 2
+    assert capacity(model, 3, gateways=BATCHES_PER_WORKER) == whole // BATCHES_PER_WORKER
+    assert capacity(model, 3, gateways=100) == 3 * 2 * 8
+    assert capacity(model, 0, gateways=100) == 0
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, BATCHES_PER_WORKER))
+def test_together_they_have_no_more_than_one_would(
+    pods: int, batch: int, workers: int, gateways: int
+) -> None:
+    model = Model(key=KEY, batch_size=batch, workers=workers)
+    assert gateways * capacity(model, pods, gateways) <= capacity(model, pods)
+
+
 def test_calls_go_on_up_to_the_limit_and_the_next_one_at_each_end() -> None:
     pace = Pace()
     for ticket in (1, 2):

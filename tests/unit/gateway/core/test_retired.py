@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atheria_gateway.core.model import ModelKey
-from atheria_gateway.core.retired import Ends, ends_of_shares, retired_of
+from atheria_gateway.core.retired import Ends, ends_of_shares, retired_of, with_inherited
 from atheria_gateway.core.shares import Share
 
 QCA = ModelKey(namespace="demo", name="qca")
@@ -36,3 +36,15 @@ def test_one_that_gets_a_share_again_is_not_retired_and_its_time_begins_anew() -
 
 def test_a_model_that_is_gone_keeps_nothing() -> None:
     assert look(look({}, 0, OLD, NEW), 1, models=()) == {}
+
+
+def test_a_revision_that_envoy_has_from_an_earlier_activator_is_kept_as_long_as_one_that_just_ended() -> None:
+    ends = look(with_inherited({}, [(QCA, OLD), (QCA, NEW)], 50), 60, NEW, "qca-ccc")
+    assert retired_of(ends) == {QCA: (OLD,)}
+    assert retired_of(look(ends, 349, NEW, "qca-ccc")) == {QCA: (OLD,)}
+    assert retired_of(look(ends, 350, NEW, "qca-ccc")) == {}
+
+
+def test_what_is_known_of_a_revision_is_not_changed_by_what_envoy_has() -> None:
+    ends = look(look({}, 0, OLD, NEW), 100)
+    assert with_inherited(ends, [(QCA, OLD), (QCA, NEW)], 200) == ends

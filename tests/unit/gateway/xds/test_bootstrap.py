@@ -136,8 +136,9 @@ def test_the_hold_marks_calls_that_never_reached_a_pod_and_removes_the_mark_from
     manager = _managers()["hold"]
     never, broken = manager["local_reply_config"]["mappers"]
     assert never["headers_to_add"][0]["header"] == {"key": "x-not-started", "value": "secret"}
-    flags = [one["response_flag_filter"]["flags"] for one in never["filter"]["or_filter"]["filters"]]
-    assert flags == [["UH"], ["UF"], ["UO"], ["NC"]]
+    *flags, refused = never["filter"]["or_filter"]["filters"]
+    assert [one["response_flag_filter"]["flags"] for one in flags] == [["UH"], ["UF"], ["UO"], ["NC"]]
+    assert "remote_refused_stream_reset" in refused["extension_filter"]["typed_config"]["expression"]
     assert broken["headers_to_add"][0]["header"] == {"key": "x-atheria-broken", "value": "secret"}
     route = manager["route_config"]["virtual_hosts"][0]["routes"][0]
     assert "x-not-started" in route["response_headers_to_remove"]
