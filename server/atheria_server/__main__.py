@@ -1,6 +1,6 @@
-"""`atheria-server`: parse, start the worker at once, then load the rest of the front beside it.
+"""`atheria-server`: import what front and worker both need, fork the workers, then load the rest of the front beside them.
 
-Nothing heavy is imported before the worker process exists: both import at the same time.
+A worker imports torch while the front imports its protocols. No thread and no event loop may exist before the fork.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Final
 from atheria_contract.serving import ServingConfigError
 from atheria_server.allocator import keep_freed_memory
 from atheria_server.core.errors import StartError
+from atheria_server.engine.imports import uncollected
+from atheria_server.engine.resources import thread_environment
 from atheria_server.log import set_up_logging
 from atheria_server.settings import COMMANDS, parse_arguments
 
@@ -40,12 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), EXIT_USAGE)
     # As the first process of a container it would ignore the signal until `serve` handles it.
     signal.signal(signal.SIGTERM, _end)
-    from atheria_server.engine.process import WorkerProcess
     from atheria_server.engine.start import worker_specs
 
-    workers = [WorkerProcess(spec) for spec in worker_specs(config)]
+    specs = worker_specs(config)
+    # Read by numerical libraries when they are imported, which happens before the fork.
+    os.environ.update(thread_environment(specs[0].threads))
+    with uncollected():
+        from atheria_server.engine.fork import fork_workers
+        from atheria_server.engine.process import WorkerProcess
+
+    workers = [WorkerProcess(spec, one) for spec, one in zip(specs, fork_workers(specs), strict=True)]
     try:
-        from atheria_server.app import serve
+        with uncollected():
+            from atheria_server.app import serve
 
         serve(config, workers, began)
     except StartError as error:

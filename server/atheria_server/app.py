@@ -23,8 +23,9 @@ from atheria_contract.serving import ServingConfig
 from atheria_server.core.batching import BatchPolicy
 from atheria_server.core.caller_limits import CallerLimits
 from atheria_server.core.errors import StartError, start_failure
-from atheria_server.engine.engine import Compute, Engine, EngineLimits
+from atheria_server.engine.engine import Compute, Engine
 from atheria_server.engine.health import HealthWatch
+from atheria_server.engine.limits import EngineLimits
 from atheria_server.engine.process import WorkerProcess
 from atheria_server.engine.service import ModelService
 from atheria_server.engine.warm_up import WarmUp
@@ -42,6 +43,7 @@ from atheria_server.transport.litserve_app import AtheriaServer
 from atheria_server.transport.model_info import ModelInfo
 from atheria_server.transport.rest import RestRoutes
 from atheria_server.transport.security import read_security
+from atheria_server.transport.standby import StandbyRoutes
 from atheria_server.transport.trace_headers import GrpcTrace, HttpTrace
 from atheria_server.transport.trace_spans import GrpcSpans, HttpSpans
 from atheria_server.transport.waiting_room import WaitingRoom
@@ -113,6 +115,7 @@ class Application:
                 max_queue_bytes=QUEUE_MESSAGES * config.max_message_bytes,
                 max_streams=MAX_ASYNC_CALLS if served.runs_async else MAX_STREAMS,
                 idempotent=config.idempotent,
+                fall_seconds=config.drain_delay_seconds,
             ),
             events=self._metrics,
             warm_up=self._warm_up,
@@ -122,6 +125,10 @@ class Application:
             depth=lambda: self._engine.queue_depth,
             in_flight=lambda: self._engine.in_flight,
             ready=lambda: self._service.ready,
+        )
+        self._metrics.observe_fill(lambda: self._engine.queue_fill)
+        self._metrics.observe_standby(
+            lambda: self._engine.standby.is_asleep, lambda: self._engine.standby.freed_bytes
         )
         self._metrics.observe_traffic(lambda: self._engine.traffic)
         self._security = read_security(os.environ, time.monotonic)
@@ -180,6 +187,12 @@ class Application:
             server_version=version,
             max_message_bytes=config.max_message_bytes,
         ).add_to(self._http.app)
+        if config.standby.token_digest:
+            StandbyRoutes(
+                self._engine.standby,
+                config.standby.token_digest,
+                unready_reason=lambda: self._service.unready_reason,
+            ).add_to(self._http.app)
 
     async def run(self, sock: socket.socket) -> None:
         """Until a signal or a failure; HTTP is served on `sock`. Raises StartError."""
@@ -279,6 +292,7 @@ class Application:
             if not ready:
                 _LOG.info("event=not_ready model=%s", self._config.name)
                 continue
+            self._service.set_started()
             phases = " ".join(f"{k}_seconds={v:.3f}" for k, v in self._engine.start_seconds.items())
             total = time.monotonic() - self._began
             _LOG.info("event=ready model=%s seconds=%.3f %s", self._config.name, total, phases)

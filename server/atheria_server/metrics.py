@@ -130,6 +130,10 @@ class ServerMetrics:
             "Compiled functions computed without their compiled form, because nobody had warmed the layout up.",
         )
         self._prepared = PreparedModel(self._registry, self._model)
+        self._sleeps = self._counter(names.METRIC_SLEEPS, "Times that the server was put to sleep.")
+        self._wakes = self._distribution(
+            names.METRIC_WAKE_SECONDS, "From a wish to wake to workers that can compute.", SECONDS_BUCKETS
+        )
         self._dropped = self._counter(
             names.METRIC_FRAMES_DROPPED, "Frames of HTTP streams left out because the viewer was too slow."
         )
@@ -156,6 +160,22 @@ class ServerMetrics:
         self._depth.set_function(depth)
         self._in_flight.set_function(in_flight)
         self._ready.set_function(lambda: float(ready()))
+
+    def observe_fill(self, fill: Callable[[], float]) -> None:
+        """Where the gauge of the queue's fill reads its value."""
+        self._gauge(
+            names.METRIC_QUEUE_FILL,
+            "Part of the queue's places that are taken, 0 to 1; calls that find none are refused.",
+        ).set_function(fill)
+
+    def observe_standby(self, asleep: Callable[[], bool], freed_bytes: Callable[[], int]) -> None:
+        """Where the gauges of the server's sleep read their values."""
+        self._gauge(names.METRIC_ASLEEP, "1 while the model sleeps: loaded, its device freed.").set_function(
+            lambda: float(asleep())
+        )
+        self._gauge(
+            names.METRIC_FREED_BYTES, "Device memory freed by the sleep that lasts (measured); 0 while awake."
+        ).set_function(freed_bytes)
 
     def observe_traffic(self, traffic: Callable[[], Traffic]) -> None:
         """Where the counters of the shared memory read their values."""
@@ -276,6 +296,14 @@ class ServerMetrics:
     def call_retried(self) -> None:
         """See EngineEvents."""
         self._retried.inc()
+
+    def slept(self, freed_bytes: int, host_bytes: int) -> None:  # noqa: ARG002 - gauges ask for them
+        """See EngineEvents."""
+        self._sleeps.inc()
+
+    def woke(self, seconds: float) -> None:
+        """See EngineEvents."""
+        self._wakes.observe(seconds)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The text and its content type: OpenMetrics for who asks for it by the header `accept`, else Prometheus text."""

@@ -10,11 +10,11 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol
 
-from atheria_server.core.batching import BatchPolicy, Capacity, Decision, decide
+from atheria_server.core.batching import Capacity, Decision, decide
 from atheria_server.core.errors import (
     CallError,
     ExpiredError,
@@ -31,22 +31,24 @@ from atheria_server.core.infer import InferAnswer
 from atheria_server.core.memory_fit import Footprint
 from atheria_server.core.queue import BoundedQueue, QueueFullError
 from atheria_server.core.request import QueuedCall, wanted_until
-from atheria_server.core.restarts import RestartPolicy, restart_delay
+from atheria_server.core.restarts import restart_delay
 from atheria_server.core.row_limits import RowLimits
 from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
 from atheria_server.engine.events import EngineEvents
+from atheria_server.engine.limits import EngineLimits
 from atheria_server.engine.phases import PhaseWatch
+from atheria_server.engine.places import Slot, Waiting
 from atheria_server.engine.process import (
     STOP_SECONDS,
     BatchResult,
     StreamEnd,
     WorkerDiedError,
     WorkerProcess,
-    WorkerSpec,
     WorkerStream,
 )
+from atheria_server.engine.standby import Standby
 
 _LOG = logging.getLogger("atheria.engine")
 BATCHES_AHEAD: Final = 1
@@ -56,42 +58,6 @@ QUIET_TURNS: Final = 8
 and a lone call waits for some tens of microseconds."""
 MAX_TURNS: Final = 80
 """A batch is sent after so many turns even if calls keep coming."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLimits:
-    """Bounds of the queue and the batches."""
-
-    batches: BatchPolicy
-    max_queue_rows: int
-    max_queue_bytes: int
-    max_streams: int
-    """Running in one worker at a time; further ones wait in the queue."""
-    idempotent: bool = False
-    """A call may be computed twice: batches of a worker that died are computed again, once, each call alone."""
-    restarts: RestartPolicy = field(default_factory=RestartPolicy)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Waiting:
-    call: Call
-    queued: QueuedCall
-    started: asyncio.Future[Any]
-    """A batch: the call's result. A stream: its worker and its handle there."""
-    has_begun: bool = False
-    """It was sent to a worker: it may have had effects."""
-    is_retried: bool = False
-    """Its first worker died; it is not tried a third time."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Slot:
-    """Place of one worker; the process in it changes when it dies."""
-
-    spec: WorkerSpec
-    worker: WorkerProcess
-    ready: bool = False
-    deaths: list[float] = field(default_factory=list)
 
 
 class Compute(Protocol):
@@ -120,8 +86,8 @@ class Engine:
         self._events = events
         self._warm_up = warm_up
         self._queue = BoundedQueue(max_rows=limits.max_queue_rows, max_bytes=limits.max_queue_bytes)
-        self._waiting: dict[int, _Waiting] = {}
-        self._slots = [_Slot(spec=worker.spec, worker=worker) for worker in workers]
+        self._waiting: dict[int, Waiting] = {}
+        self._slots = [Slot(spec=worker.spec, worker=worker) for worker in workers]
         self._row_limits = RowLimits()
         self._in_flight = 0
         self._next_id = 0
@@ -145,11 +111,21 @@ class Engine:
         """Of workers that died."""
         self.ready_changed = asyncio.Event()
         """Set whenever `ready` may have changed; whoever waits for it clears it."""
+        self.standby = Standby(
+            workers=self._ready_workers,
+            hindrance=self._hindrance,
+            in_flight=lambda: self._in_flight,
+            changed=self._standby_changed,
+            events=events,
+            fall_seconds=limits.fall_seconds,
+        )
 
     @property
     def ready(self) -> bool:
         """All workers were loaded and warm, one still is, and the server is not going away."""
-        return not self._draining and self._was_ready and bool(self._ready_workers())
+        return (
+            not self._draining and self.standby.is_ready and self._was_ready and bool(self._ready_workers())
+        )
 
     @property
     def unready_reason(self) -> str:
@@ -158,6 +134,8 @@ class Engine:
             return ""
         if self._draining:
             return "the server is shutting down"
+        if not self.standby.is_ready:
+            return f"the model is {self.standby.phase.value}: a call wakes it"
         if self._was_ready:
             return "the worker died and is starting again"
         return f"the model is not loaded yet: {self._watch.phase.text}"
@@ -166,6 +144,11 @@ class Engine:
     def queue_depth(self) -> int:
         """Calls that wait for a worker."""
         return len(self._queue)
+
+    @property
+    def queue_fill(self) -> float:
+        """Part of the queue's places that are taken, 0 to 1; each row of a call takes one."""
+        return self._queue.rows / self._limits.max_queue_rows
 
     @property
     def in_flight(self) -> int:
@@ -229,6 +212,7 @@ class Engine:
         """End the workers; what is still waiting fails with UnavailableError. `at_once` = do not wait for their steps."""
         self._refusing = True
         self._stopping.set()
+        self.standby.close()
         for waiting in self._waiting.values():
             if not waiting.started.done():
                 kind = UnavailableError if waiting.has_begun else NotBegunError
@@ -265,9 +249,10 @@ class Engine:
         except QueueFullError as error:
             raise FullError(str(error)) from error
         started: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting[call_id] = _Waiting(call=call, queued=queued, started=started)
+        self._waiting[call_id] = Waiting(call=call, queued=queued, started=started)
         self._in_flight += 1
         self._idle.clear()
+        self.standby.wanted()
         self._decide_soon()
         return call_id, started
 
@@ -316,7 +301,7 @@ class Engine:
             self._timer = self._loop.call_at(decision.wake_at, self._decide, context=self._context)
 
     def _capacity(self) -> Capacity:
-        workers = self._ready_workers()
+        workers = self._ready_workers() if self.standby.is_serving else []
         return Capacity(
             idle_workers=sum(1 for w in workers if w.batches_in_flight == 0),
             ahead_slots=sum(max(0, 1 + BATCHES_AHEAD - max(1, w.batches_in_flight)) for w in workers),
@@ -371,7 +356,19 @@ class Engine:
     def _ready_workers(self) -> list[WorkerProcess]:
         return [slot.worker for slot in self._slots if slot.ready and slot.worker.alive]
 
-    def _begin(self, queued: QueuedCall) -> _Waiting:
+    def _hindrance(self) -> str:
+        """Why the workers must not be put to sleep now."""
+        if self._draining or self._refusing:
+            return "the server is shutting down"
+        return (
+            "" if self._was_ready and all(slot.ready for slot in self._slots) else "not all workers are ready"
+        )
+
+    def _standby_changed(self) -> None:
+        self.ready_changed.set()
+        self._decide_soon()
+
+    def _begin(self, queued: QueuedCall) -> Waiting:
         waiting = self._waiting[queued.call_id]
         waiting.has_begun = True
         return waiting
@@ -384,7 +381,7 @@ class Engine:
                 rows=sum(c.rows for c in calls),
             )
 
-    def _on_batch(self, members: Sequence[_Waiting], done: asyncio.Future[BatchResult]) -> None:
+    def _on_batch(self, members: Sequence[Waiting], done: asyncio.Future[BatchResult]) -> None:
         self._decide_soon()
         error = done.exception()
         if error is None:
@@ -416,10 +413,10 @@ class Engine:
             else:
                 member.started.set_result(answer)
 
-    def _may_retry(self, member: _Waiting) -> bool:
+    def _may_retry(self, member: Waiting) -> bool:
         return self._limits.idempotent and not member.is_retried and not self._stopping.is_set()
 
-    def _retry(self, member: _Waiting) -> None:
+    def _retry(self, member: Waiting) -> None:
         """Alone: the call that killed the worker must not take its neighbours with it again."""
         member.is_retried = True
         self._queue.put_back(replace(member.queued, bucket=("retry", member.queued.call_id)))
@@ -429,7 +426,7 @@ class Engine:
         """The device holds no more rows than that in one batch of this bucket."""
         self._row_limits.lower(bucket, fits)
 
-    async def _supervise(self, slot: _Slot) -> None:
+    async def _supervise(self, slot: Slot) -> None:
         """One worker after the other in this slot."""
         while True:
             worker = slot.worker
@@ -443,6 +440,7 @@ class Engine:
                 raise WorkerDiedError(await asyncio.shield(worker.ended))
             except WorkerDiedError as death:
                 slot.ready = False
+                self.standby.lost()
                 self.ready_changed.set()
                 if self._stopping.is_set() or not await self._may_restart(slot, str(death)):
                     return
@@ -450,7 +448,7 @@ class Engine:
             slot.worker = WorkerProcess(slot.spec)
             self._events.worker_restarted()
 
-    async def _start(self, slot: _Slot) -> None:
+    async def _start(self, slot: Slot) -> None:
         worker = slot.worker
         _LOG.info("event=worker_started pid=%d device=%s", worker.pid, slot.spec.device)
         self._watch = PhaseWatch()
@@ -472,6 +470,7 @@ class Engine:
         except UnavailableError as error:
             raise WorkerDiedError(await asyncio.shield(worker.ended)) from error
         self.start_seconds["warmup"] = self._loop.time() - began
+        self.report = {**self.report, "start_seconds": self.start_seconds}
         self._events.worker_warm(self.start_seconds["warmup"])
 
     async def _compute_alone(self, worker: WorkerProcess, call: Call, *, measured: bool) -> Footprint | None:
@@ -484,7 +483,7 @@ class Engine:
             raise result
         return done.footprint
 
-    async def _may_restart(self, slot: _Slot, how: str) -> bool:
+    async def _may_restart(self, slot: Slot, how: str) -> bool:
         """Wait before the restart; False if the server stops meanwhile. Raises StartError when there were too many."""
         now = self._loop.time()
         slot.deaths.append(now)

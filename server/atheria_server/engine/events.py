@@ -57,3 +57,9 @@ class EngineEvents(Protocol):
 
     def worker_restarted(self) -> None:
         """A new process took the place of one that died."""
+
+    def slept(self, freed_bytes: int, host_bytes: int) -> None:
+        """The workers rest: bytes freed on the device, and kept on the host for it."""
+
+    def woke(self, seconds: float) -> None:
+        """They can compute again, after so long."""

@@ -45,6 +45,10 @@ FORGET: Final = 11
 """either way: the buffer of this number is gone; unmap it."""
 PHASE: Final = 12
 """worker -> front, before HELLO: what it does now (`engine.phases`)."""
+REST: Final = 13
+"""front -> worker: free the device (`engine.device_rest`); answered by DONE."""
+ROUSE: Final = 14
+"""front -> worker: take the device again; answered by DONE."""
 
 _HEADER: Final = struct.Struct("<B?xxIIxxxxQQd")
 """Kind, whether the description repeats, its length, buffer (0 = no body), work, start of the description, time."""

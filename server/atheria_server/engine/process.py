@@ -9,9 +9,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +16,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from atheria_contract.serving import ServingConfig
 from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartError, WorkerLostError
 from atheria_server.core.infer import InferAnswer
 from atheria_server.core.memory_fit import Footprint
 from atheria_server.engine import memory
 from atheria_server.engine.buffers import BufferPool, BufferViews, Traffic
+from atheria_server.engine.call_entries import entries, wanted_outputs
 from atheria_server.engine.calls import Call
+from atheria_server.engine.device_rest import Rested
+from atheria_server.engine.launch import Launched, WorkerSpec, launch
 from atheria_server.engine.phases import Phase
-from atheria_server.engine.resources import thread_environment
 
 _LOG = logging.getLogger("atheria.engine")
 CONFIG_WORK: Final = 0
@@ -38,20 +36,6 @@ STOP_SECONDS: Final = 5.0
 
 class WorkerDiedError(Exception):
     """The process is gone; the message says how it ended."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSpec:
-    """What a worker is told to load."""
-
-    config: ServingConfig
-    device: str
-    threads: int = 1
-    """For numerical libraries."""
-
-    def body(self) -> dict[str, Any]:
-        """As the worker reads it."""
-        return {"config": self.config.to_json(), "device": self.device}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,19 +95,11 @@ Post = Callable[[], None]
 class WorkerProcess:
     """A running worker. The process is started by the constructor, which needs no event loop; then `attach` it."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, spec: WorkerSpec, launched: Launched | None = None) -> None:
+        """`launched` is its process where that was started before."""
         self.spec = spec
-        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "atheria_server.engine.worker_main", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                # Signals to the whole group (Ctrl-C, a supervisor's stop) are the front's: it drains first.
-                process_group=0,
-                env=os.environ | thread_environment(spec.threads),
-            )
-        self._sock.setblocking(False)
+        launched = launched or launch(spec)
+        self._sock, self._process = launched.sock, launched.process
         self._pool = BufferPool()
         self._views = BufferViews()
         self._lent: dict[int, int] = {}
@@ -132,6 +108,8 @@ class WorkerProcess:
         self._pidfd = os.pidfd_open(self._process.pid)
         self._batches: dict[int, _Batch] = {}
         self._streams: dict[int, WorkerStream] = {}
+        self._rests: dict[int, asyncio.Future[Rested]] = {}
+        """Orders to free the device or to take it again that were not answered."""
         self._outbox: deque[Post] = deque()
         self._is_writing = False
         self._on_stream_ended: Callable[[], None]
@@ -226,6 +204,14 @@ class WorkerProcess:
             stream.is_cancelled = True
             self._send_short(memory.CANCEL, stream.work_id)
 
+    def rest(self) -> asyncio.Future[Rested]:
+        """Let it free its device. The future fails with CallError, or WorkerLostError when the worker dies."""
+        return self._order(memory.REST)
+
+    def rouse(self) -> asyncio.Future[Rested]:
+        """Let it take its device again; as `rest`."""
+        return self._order(memory.ROUSE)
+
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """End the process: politely, then by force. Its work in flight fails."""
         self._close_socket()
@@ -237,10 +223,17 @@ class WorkerProcess:
             await self.ended
 
     def kill(self) -> None:
-        """End the process now if it still runs, for a front that never came to run."""
+        """End the process now if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(STOP_SECONDS)
+
+    def _order(self, kind: int) -> asyncio.Future[Rested]:
+        answer: asyncio.Future[Rested] = self._loop.create_future()
+        work_id = self._new_id()
+        self._rests[work_id] = answer
+        self._send_short(kind, work_id)
+        return answer
 
     def _send_calls(
         self,
@@ -252,7 +245,7 @@ class WorkerProcess:
         measured: bool = False,
     ) -> None:
         writer = memory.BodyWriter()
-        body = {"entries": _entries(writer, calls), "wanted": _wanted(calls), "measure": measured}
+        body = {"entries": entries(writer, calls), "wanted": wanted_outputs(calls), "measure": measured}
         sealed = self._seal(
             writer, kind, work_id, body, time_seconds=wanted_until, repeats=calls[0].described
         )
@@ -337,6 +330,11 @@ class WorkerProcess:
                 end = StreamEnd(error=_error(failure) if failure else None, seconds=message.time_seconds)
                 stream.items.put_nowait(end)
                 self._on_stream_ended()
+            elif (order := self._rests.pop(message.work_id, None)) and not order.done():
+                if failure := message.body.get("error"):
+                    order.set_exception(_error(failure))
+                else:
+                    order.set_result(Rested(**message.body))
         elif message.kind == memory.FRAME:
             running = self._streams.get(message.work_id)
             if running is not None and not running.is_cancelled:
@@ -375,8 +373,12 @@ class WorkerProcess:
                 batch.done.set_exception(WorkerLostError(reason))
         for stream in self._streams.values():
             stream.items.put_nowait(StreamEnd(error=WorkerLostError(reason)))
+        for order in self._rests.values():
+            if not order.done():
+                order.set_exception(WorkerLostError(reason))
         self._batches.clear()
         self._streams.clear()
+        self._rests.clear()
         if not self.loaded.done():
             self.loaded.set_exception(WorkerDiedError(how))
         self.ended.set_result(how)
@@ -397,27 +399,6 @@ class WorkerProcess:
 def _not_sent(error: Exception) -> FailedError:
     _LOG.error("event=not_sent error=%r", error)
     return FailedError(f"the call could not be handed to the worker: {error}")
-
-
-def _entries(writer: memory.BodyWriter, calls: Sequence[Call]) -> list[dict[str, Any]]:
-    first = calls[0]
-    if first.body:
-        return [{"api_path": call.api_path, "body": writer.add_parts(call.body)} for call in calls]
-    if first.described:
-        inputs = [writer.add(name, [call.inputs[name] for call in calls]) for name in first.inputs]
-        rows = sum(call.rows for call in calls)
-        return [{"tensors": inputs, "parameters": dict(first.parameters), "rows": rows}]
-    return [
-        {"tensors": writer.add_all(call.inputs), "parameters": dict(call.parameters), "rows": 1}
-        for call in calls
-    ]
-
-
-def _wanted(calls: Sequence[Call]) -> list[str] | None:
-    """Outputs that anybody in the batch asked for; None = all."""
-    if any(not call.outputs for call in calls):
-        return None
-    return sorted({name for call in calls for name in call.outputs})
 
 
 def _finish(batch: _Batch, message: memory.Message) -> None:

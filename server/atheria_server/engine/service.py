@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Protocol
@@ -121,6 +121,7 @@ class ModelService:
         )
         self.listener: CallListener | None = None
         self._healthy = True
+        self._has_started = asyncio.Event()
         self.events = events
         self.limits = limits or CallerLimits(0)
         self._tracing = tracing
@@ -129,6 +130,16 @@ class ModelService:
     def ready(self) -> bool:
         """The engine is ready, and the LitAPI's own `health` says nothing else."""
         return self._healthy and self.engine.ready
+
+    async def started(self, timeout_seconds: float) -> None:
+        """Return when the server has been ready once, or after so long."""
+        if not self._has_started.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_started.wait(), timeout_seconds)
+
+    def set_started(self) -> None:
+        """It is ready for the first time."""
+        self._has_started.set()
 
     @property
     def unready_reason(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atheria_contract.serving import ServingConfig
-from atheria_server.engine.process import WorkerSpec
+from atheria_server.engine.launch import WorkerSpec
 from atheria_server.engine.resources import processor_count, visible_devices
 
 

@@ -20,6 +20,7 @@ from atheria_server.engine.async_frames import AsyncFrames, AsyncLoop
 from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.engine.compilations import compilation_count
 from atheria_server.engine.device_memory import measure
+from atheria_server.engine.device_rest import DeviceRest, Rested
 from atheria_server.engine.out_of_memory import compute_in_parts
 from atheria_server.engine.plain_tensors import as_outputs
 from atheria_server.models.contract import Array, Batch
@@ -61,8 +62,11 @@ class Worker:
         described: bool,
         device: str = "cpu",
         compiled: Compiled | None = None,
+        fixed: str = "",
     ) -> None:
+        """`fixed` = why the model's tensors must stay on the device while the server sleeps; empty = they need not."""
         self._api = api
+        self._device_rest = DeviceRest(device, fixed=fixed)
         self._compiled = compiled
         self._eager_fallbacks = 0
         self._device = device
@@ -114,6 +118,8 @@ class Worker:
             _close(stream.frames)
             # The front gives the place to the next stream only now: a caller cannot have more than it gave up.
             self._send(memory.DONE, message.work_id, {})
+        elif message.kind in (memory.REST, memory.ROUSE):
+            self._rest(message)
         elif message.kind == memory.FREE:
             if (gone := self._pool.take_back(message.work_id)) is not None:
                 memory.send_short(self._sock, memory.FORGET, gone)
@@ -151,6 +157,19 @@ class Worker:
             self._send(memory.DONE, message.work_id, _unwritable(error))
             return
         sealed.post(self._sock)
+
+    def _rest(self, message: memory.Message) -> None:
+        began = time.monotonic()
+        try:
+            if message.kind == memory.REST:
+                rested = self._device_rest.rest()
+            else:
+                self._device_rest.rouse()
+                rested = Rested(seconds=time.monotonic() - began)
+            body = asdict(rested)
+        except Exception as error:  # noqa: BLE001 - the device may refuse in many ways; the front decides what then
+            body = _error(error)
+        self._send(memory.DONE, message.work_id, body)
 
     def _results(self, message: memory.Message, writer: memory.BodyWriter) -> dict[str, Any]:
         entries = message.body["entries"]

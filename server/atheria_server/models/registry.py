@@ -25,6 +25,7 @@ BUILTIN: Final = {
     "echo": "atheria_server.models.echo:EchoApi",
     "qca": "atheria_server.models.qca.api:QcaApi",
 }
+_WITH_TORCH: Final = frozenset({"builtin://qca"})
 _WANTED: Final = "a class derived from litserve.LitAPI, a LitAPI, a list of LitAPIs or a LitServer"
 
 
@@ -53,6 +54,11 @@ def load_served(
         served = _as_built(source, served, parameters, digest)
     check_served(source, served)
     return served
+
+
+def libraries_of(source: str) -> tuple[str, ...]:
+    """Large libraries that the model's `setup` imports for certain, so that a worker can import them before the source is there."""
+    return ("torch",) if source in _WITH_TORCH or is_files(source) else ()
 
 
 def _as_built(source: str, served: Served, parameters: Mapping[str, Scalar], digest: str) -> Served:

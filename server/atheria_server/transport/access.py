@@ -49,7 +49,8 @@ _COMPUTED: Final = (
 )
 """Where it matters who calls."""
 _OPEN_PATHS: Final = re.compile(
-    r"/v2/health/(live|ready|optimization)|/v2/models/[^/]+(/versions/[^/]+)?/ready|/health|/metrics"
+    # What is under /v2/standby asks for a token of its own.
+    r"/v2/health/(live|ready|optimization)|/v2/standby/(sleep|wake)|/v2/models/[^/]+(/versions/[^/]+)?/ready|/health|/metrics"
 )
 Refused = Callable[[str], None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from atheria_contract import names
 from atheria_server.core.tensors import BYTES, DTYPES
 
 Schema = dict[str, Any]
@@ -59,7 +60,7 @@ SCHEMAS: Final[Schema] = {
     "Datatype": {"enum": [*DTYPES, BYTES]},
     "Error": object_of({"error": _TEXT}, "error"),
     "Live": object_of({"live": _FLAG}, "live"),
-    "Ready": object_of({"ready": _FLAG}, "ready"),
+    "Ready": object_of({"ready": _FLAG, "reason": _TEXT, names.READY_IN_FLIGHT: _COUNT}, "ready"),
     "ModelReady": object_of({"name": _TEXT, "ready": _FLAG}, "name", "ready"),
     "ServerMetadata": object_of(
         {"name": _TEXT, "version": _TEXT, "extensions": array_of(_TEXT)}, "name", "version", "extensions"

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
 
+from atheria_contract import names
 from atheria_server.core.errors import CallError, FailedError, TooLargeError, UnsupportedError
 from atheria_server.core.infer import InferRequest
 from atheria_server.engine.service import VERSION, ModelService
@@ -100,10 +101,16 @@ class RestRoutes:
     async def _live(self, _: Request) -> Response:
         return JSONResponse({"live": True})
 
-    async def _ready(self, _: Request) -> Response:
+    async def _ready(self, http: Request) -> Response:
+        if (wait_seconds := _wait_seconds(http)) and not self._service.ready:
+            await self._service.started(wait_seconds)
         if self._service.ready:
-            return JSONResponse({"ready": True})
-        return JSONResponse({"ready": False, "reason": self._service.unready_reason}, 503)
+            return JSONResponse({"ready": True, names.READY_IN_FLIGHT: self._service.engine.in_flight})
+        told: dict[str, Any] = {"ready": False, "reason": self._service.unready_reason}
+        standby = self._service.engine.standby
+        if not standby.is_ready:
+            told[names.READY_STANDBY] = standby.report()
+        return JSONResponse(told, 503)
 
     async def _optimization(self, _: Request) -> Response:
         report = self._service.engine.report
@@ -254,6 +261,15 @@ class RestRoutes:
 
     def _too_large(self, size: str) -> TooLargeError:
         return TooLargeError(f"the body has {size} bytes; at most {self._max_message_bytes} are allowed")
+
+
+def _wait_seconds(http: Request) -> float:
+    """How long a probe waits for the end of a start; 0 for what is no number of seconds within the bound."""
+    try:
+        seconds = float(http.query_params.get(names.QUERY_READY_WAIT, "0"))
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds <= names.READY_WAIT_MAX_SECONDS else 0.0
 
 
 def _caught(handler: Handler) -> Handler:

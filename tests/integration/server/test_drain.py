@@ -14,6 +14,8 @@ import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server_harness import GATE_SOURCE, Gate, Server, StreamClient, arrays, eventually, tensor
 
+from atheria_contract import names
+
 X = tensor("x", np.ones((1, 1), np.float32))
 
 
@@ -97,3 +99,18 @@ def test_a_signal_to_the_whole_process_group_does_not_kill_the_worker_under_its_
             server.wait_line("event=draining")
         assert arrays(held.result())["rows"].tolist() == [1.0]
         assert server.wait_exit() == 0
+
+
+def test_a_ready_server_says_how_many_calls_it_has_and_a_stream_counts_until_its_end(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+
+    def told() -> Any:
+        return requests.get(f"{server.http}{names.PATH_READY}", timeout=20).json()
+
+    with Server(GATE_SOURCE) as server, server.stub() as stub:
+        assert told() == {"ready": True, names.READY_IN_FLIGHT: 0}
+        with gate.held(stub), StreamClient(server.grpc) as stream:
+            eventually("one call", lambda: told()[names.READY_IN_FLIGHT] == 1)
+            stream.send("m", [X], parameters={"count": 3})
+            eventually("two calls", lambda: told()[names.READY_IN_FLIGHT] == 2)
+        eventually("no call", lambda: told()[names.READY_IN_FLIGHT] == 0)

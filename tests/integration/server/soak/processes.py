@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from atheria_server.engine.imports import WORKER_NAME
+
 MEMFD = "memfd:"
 
 
@@ -32,7 +34,7 @@ def children(pid: int) -> list[int]:
 
 def workers(server_pid: int) -> list[int]:
     """The processes that hold the model."""
-    return [pid for pid in children(server_pid) if "worker_main" in _command(pid)]
+    return [pid for pid in children(server_pid) if _is_worker(pid)]
 
 
 def use(pid: int) -> Use:
@@ -58,8 +60,8 @@ def _mapped(maps: str) -> int:
     return sum(int(end, 16) - int(start, 16) for start, end in ranges)
 
 
-def _command(pid: int) -> str:
+def _is_worker(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
+        return Path(f"/proc/{pid}/comm").read_text().strip() == WORKER_NAME
     except OSError:
-        return ""
+        return False
