@@ -46,7 +46,9 @@ check: setup ## format, lint, types, import rules, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate_crds.py --check
 	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python -m tools.generate_values --check
 	$(BIN)/python tools/generate_manifests.py --check
+	$(BIN)/python tools/generate_dashboards.py --check
 
 .PHONY: audit
 audit: setup ## security review of the sources: bandit, hadolint, bills of materials (CycloneDX), licences; writes dist/audit
@@ -60,14 +62,31 @@ bench-serving: setup ## measure the model server beside its peers, about 15 minu
 bench-quality: setup ## how far each precision of the shipped law is from fp32, about a minute (OPTIONS="--help")
 	@$(BIN)/python -m bench.quality $(OPTIONS)
 
+.PHONY: bench-gateway
+bench-gateway: setup ## what the gateway costs a warm call and a held one, about 5 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.gateway $(OPTIONS)
+	@$(BIN)/python -m bench.gateway.holds
+
 .PHONY: bench-autoscaling
 bench-autoscaling: setup ## replay recorded traffic under Atheria's policy and others', about 10 minutes (OPTIONS="--help")
 	@$(BIN)/python -m bench.autoscaling $(OPTIONS)
+
+.PHONY: bench-replay
+bench-replay: setup ## five minutes of recorded arrivals on real processes beside the simulator, about 8 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.live_replay $(OPTIONS)
+
+.PHONY: bench-wake
+bench-wake: setup ## how long the first call at zero waits for each step, on real processes, about 8 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.live_replay.wake $(OPTIONS)
 
 .PHONY: bench-compile
 bench-compile: setup ## what compiling, batching and the compile cache save on this machine, about 10 minutes
 	@$(BIN)/python -m bench.optimization.chain
 	$(BIN)/python -m bench.optimization.compile_cache
+
+.PHONY: bench-cold-start
+bench-cold-start: setup ## seconds by phase of calls to a model at zero on the local cluster, about 5 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.cold_start $(OPTIONS)
 
 .PHONY: chaos
 chaos: setup ## ten minutes of kills, edits, deletions and outages under steady calls: no call may be lost but by a kill (OPTIONS="--help")
@@ -79,11 +98,13 @@ format: ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: ## regenerate gRPC stubs, CRDs, the reference and the manifests
+generate: ## regenerate gRPC stubs, CRDs, the references, the chart's schema, the manifests and the dashboards
 	@$(BIN)/python tools/generate_stubs.py
 	$(BIN)/python tools/generate_crds.py
 	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python -m tools.generate_values
 	$(BIN)/python tools/generate_manifests.py
+	$(BIN)/python tools/generate_dashboards.py
 
 .PHONY: lock
 lock: ## resolve the dependencies again into requirements/

@@ -22,7 +22,11 @@ from atheria_operator import settings as operator_settings
 
 CHART: Final = Path(__file__).parents[1] / "charts" / "atheria"
 SYSTEM_NAMESPACE: Final = "atheria-system"
-_PATHS: Final = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+_PATHS: Final = {
+    name: os.environ[name]
+    for name in ("PATH", "PYTHONPATH", names.ENV_STANDBY_KEY_FILE)
+    if name in os.environ
+}
 SERVER_IMAGE: Final = "localhost/atheria/server:test"
 
 

@@ -25,6 +25,13 @@ _INPUTS: Final = (
 )
 """Name in status.lastDecisions[].inputs, and what it counts."""
 
+_START_PARTS: Final = {
+    "scheduledSeconds": "a node",
+    "startedSeconds": "volumes, image and container",
+    "readySeconds": "ready",
+}
+_SERVER_PARTS: Final = {"importSeconds": "imports", "loadSeconds": "the model", "warmupSeconds": "warm-up"}
+
 
 class Kubectl(Protocol):
     """As `demo.cluster.Cluster` has it."""
@@ -32,6 +39,14 @@ class Kubectl(Protocol):
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl and return what it printed."""
         ...
+
+
+_DECIDERS: Final = {
+    "atheria": "Atheria (class atheria)",
+    "hpa": "a HorizontalPodAutoscaler from one pod up, and by Atheria to and from zero (class hpa)",
+    "keda": "KEDA, with calls waking the model in any case (class keda)",
+    "external": "whoever writes spec.replicas (class external)",
+}
 
 
 def command_explain(cluster: Kubectl, model: str, namespace: str) -> RenderableType:
@@ -49,10 +64,10 @@ def explanation(body: Mapping[str, Any]) -> RenderableType:
         f"{status.get('readyReplicas', 0)} ready, from {scaling.get('minReplicas', 0)} to {scaling.get('maxReplicas', 1)}; metric "
         f"{scaling.get('metric', 'queueDepth')}, target {_target(scaling)}"
     )
+    decider = Text(_decider(str(scaling.get("class", "atheria")), status))
     decisions = status.get("lastDecisions") or []
     if not decisions:
-        words = "external: whoever writes spec.replicas decides" if scaling.get("class") == "external" else ""
-        return Group(head, Text(words or "no decision has changed anything yet"))
+        return Group(head, decider, Text("no decision has changed anything yet"), *_last_start(status))
     table = Table("time", "pods", "why", "held back by", "seen")
     for decision in decisions:
         inputs = decision.get("inputs") or {}
@@ -68,7 +83,33 @@ def explanation(body: Mapping[str, Any]) -> RenderableType:
     lines = [Text(f"newest: {newest['message']}")]
     if newest.get("formula"):
         lines.append(Text(f"pods = {newest['formula']}"))
-    return Group(head, table, *lines)
+    return Group(head, decider, table, *lines, *_last_start(status))
+
+
+def _last_start(status: Mapping[str, Any]) -> list[Text]:
+    """A line about status.coldStart; none before the first start. The cluster counts whole seconds, the server exactly."""
+    start = status.get("coldStart") or {}
+    if start.get("totalSeconds") is None:
+        return []
+    outside = _seconds_of(start, _START_PARTS)
+    inside = _seconds_of(start.get("server") or {}, _SERVER_PARTS)
+    of = f", of which the server: {inside}" if inside else ""
+    return [Text(f"last start from zero: {start['totalSeconds']:g} s from pod to ready: {outside}{of}")]
+
+
+def _seconds_of(seconds: Mapping[str, Any], parts: Mapping[str, str]) -> str:
+    return ", ".join(f"{words} {seconds[name]:.3g} s" for name, words in parts.items() if name in seconds)
+
+
+def _decider(scaling_class: str, status: Mapping[str, Any]) -> str:
+    """Who decides, and in its own words whether that works."""
+    if scaling_class not in _DECIDERS:
+        return f"decided by class {scaling_class}, which this atheria does not know"
+    words = f"decided by {_DECIDERS[scaling_class]}"
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "ScalerReady" and condition.get("status") != "True":
+            words += f"; it cannot yet: {condition.get('reason')}: {condition.get('message')}"
+    return words
 
 
 def _target(scaling: Mapping[str, Any]) -> str:

@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from atheria_local.pki import Authority, Certificate
 from atheria_local.processes import Process, wait_until
 
 SERVICE_RANGE = "10.96.0.0/16"
+_FRONT_PROXY: Final = "front-proxy-client"
 Starter = Callable[[str, Sequence[str]], Process]
 """(name, command) → started process: the callers differ in folders and network namespace."""
 
@@ -83,6 +85,8 @@ class ApiServer:
         serving = self.authority.issue("kube-apiserver", names=names)
         to_kubelet = self.authority.issue("kube-apiserver-kubelet-client", organization="system:masters")
         tokens = self.authority.signing_key("service-accounts")
+        front = self.authority.beside("front-proxy")
+        proxy = front.issue(_FRONT_PROXY)
         return [
             program,
             f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
@@ -100,6 +104,14 @@ class ApiServer:
             f"--service-account-key-file={tokens}",
             f"--service-account-signing-key-file={tokens}",
             "--service-account-issuer=https://kubernetes.default.svc",
+            # The aggregation layer, as kubeadm sets it up: APIServices, e.g. of metrics.
+            f"--requestheader-client-ca-file={front.certificate}",
+            f"--requestheader-allowed-names={_FRONT_PROXY}",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={proxy.certificate}",
+            f"--proxy-client-key-file={proxy.key}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--anonymous-auth=false",

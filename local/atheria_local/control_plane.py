@@ -116,6 +116,8 @@ class ControlPlane:
                 # Without a kubelet every pod that is being deleted looks forgotten to it: it would end those that
                 # a test keeps for a while, whenever its turn of 20 s comes.
                 "--controllers=*,-pod-garbage-collector-controller",
+                # Instead of 15 s: tests wait for it.
+                "--horizontal-pod-autoscaler-sync-period=1s",
                 f"--secure-port={_free_ports(1)[0]}",
                 f"--bind-address={ADDRESS}",
             ],

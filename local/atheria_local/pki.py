@@ -60,6 +60,10 @@ class Authority:
         extensions.unlink()
         return made
 
+    def beside(self, name: str) -> Authority:
+        """Another authority, in a folder of its own below this one's."""
+        return Authority(self._folder / name)
+
     def signing_key(self, name: str) -> Path:
         """A private key for service-account tokens."""
         key = self._folder / f"{name}.key"

@@ -29,6 +29,9 @@ def main() -> int:
     gc.freeze()
     try:
         asyncio.run(run(settings))
+    except SettingsError as error:
+        sys.stderr.write(f"atheria-operator: error: {error}\n")
+        return EXIT_USAGE
     except Replaced as replaced:
         sys.stderr.write(f"atheria-operator: {replaced}\n")
         return EXIT_REPLACED

@@ -7,15 +7,19 @@ import contextlib
 import logging
 import os
 import signal
+from pathlib import Path
 from typing import Any, Final
 
 import kopf
 from prometheus_client import CollectorRegistry
 
+from atheria_contract import names
+from atheria_contract.standby import parse_standby_key
 from atheria_operator.adapters.clock import SystemClock
 from atheria_operator.adapters.demand_sink import serve_demand
 from atheria_operator.adapters.kube import KubeClusterWriter, KubeLease, connect
 from atheria_operator.adapters.pod_reports import HttpPodReports
+from atheria_operator.adapters.standby_orders import HttpStandbyOrders
 from atheria_operator.adapters.telemetry import PrometheusTelemetry, serve_metrics
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
@@ -23,16 +27,18 @@ from atheria_operator.handlers.children import known_objects, opted_in, register
 from atheria_operator.handlers.dependencies import Dependencies
 from atheria_operator.handlers.lifecycle import QuietHandlers, build_kopf_settings, register_login
 from atheria_operator.handlers.models import register_models
+from atheria_operator.interop import Interop
 from atheria_operator.runtime.demand_board import DemandBoard
 from atheria_operator.runtime.heartbeat import Heartbeat
 from atheria_operator.runtime.leadership import Leadership
+from atheria_operator.runtime.offers import OfferReader, Offers
 from atheria_operator.runtime.presence import Presence
 from atheria_operator.runtime.reach import EVERY_SECONDS, Reach, ReachChanged
 from atheria_operator.runtime.release import Release
 from atheria_operator.runtime.sight import Blind, Sight
 from atheria_operator.runtime.upgrade_wave import UpgradeWave
 from atheria_operator.runtime.wakeups import Wakeups
-from atheria_operator.settings import Settings
+from atheria_operator.settings import Settings, SettingsError
 
 _LOG = logging.getLogger(__name__)
 EXIT_BROKEN: Final = 4
@@ -43,8 +49,10 @@ _KOPF_WATCHES: Final = "multidimensional multitasker"
 
 
 async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Until SIGTERM, or until `stop` is set. Raises what made the operator end otherwise, such as Replaced."""
+    """Until SIGTERM, or until `stop` is set. Raises SettingsError for a key that cannot be read, and what made the
+    operator end otherwise, such as Replaced."""
     stop = stop or asyncio.Event()
+    standby_key = _standby_key(settings.standby_key_file)
     # Until kopf takes over the signal: whoever waits for the Lease ends at once and well.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     clock = SystemClock()
@@ -71,6 +79,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
     else:
         telemetry.led(is_leader=True)
     pod_reports = HttpPodReports()
+    standby = HttpStandbyOrders(standby_key) if standby_key else None
 
     def unready() -> str:
         if leadership is not None and not leadership.may_write:
@@ -96,6 +105,10 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             called=telemetry.called,
             namespaces=namespaces,
         )
+        offers = Offers()
+        interop = Interop(settings, OfferReader(offers, board, clock), cluster, stop)
+        # Before kopf, as the sink.
+        await interop.start()
         reach = Reach(cluster, settings.namespaces, namespaces)
         indexes: dict[str, Any] = {}
         presence = Presence(
@@ -111,6 +124,8 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
         )
         given = Dependencies(
             indexes=indexes,
+            offers=offers,
+            scaler_address=settings.external_scaler_address,
             gone=lambda: presence.gone,
             leaving=lambda: release.leaving,
             cluster=cluster,
@@ -120,7 +135,10 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             pod_reports=pod_reports,
             clock=clock,
             telemetry=telemetry,
-            defaults=ServerDefaults(image=settings.server_image, pull_policy=settings.pull_policy),
+            standby=standby,
+            defaults=ServerDefaults(
+                image=settings.server_image, pull_policy=settings.pull_policy, standby_key=standby_key
+            ),
             resync_seconds=settings.resync_seconds,
             heartbeat=heartbeat,
             sight=sight,
@@ -138,11 +156,24 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             elif await leadership.acquire(stop):
                 await _lead(settings, given, presence, release, reach, stop, ready, leadership)
         finally:
+            await interop.stop()
             await sink.stop(grace=1.0)
             await runner.cleanup()
     finally:
         await pod_reports.close()
+        if standby:
+            await standby.close()
         await api.close()
+
+
+def _standby_key(file: str) -> bytes:
+    """Empty without a file. Raises SettingsError where it cannot be used."""
+    if not file:
+        return b""
+    try:
+        return parse_standby_key(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{names.ENV_STANDBY_KEY_FILE}: {file} cannot be used: {error}") from error
 
 
 async def _lead(

@@ -42,8 +42,16 @@ class Right:
 
 
 _WRITER = "atheria_operator.adapters.kube:KubeClusterWriter"
-_CHILDREN = ("deployments.apps", "services.", "configmaps.", "serviceaccounts.")
+_CHILDREN = (
+    "deployments.apps",
+    "services.",
+    "configmaps.",
+    "serviceaccounts.",
+    "horizontalpodautoscalers.autoscaling",
+)
 _MODELS = ("atheriamodels.atheria.dev",)
+_SCALED_OBJECTS = ("scaledobjects.keda.sh",)
+_KEEPER = "atheria_operator.runtime.scaled_objects:ScaledObjects"
 _PROFILES = ("atheriahardwareprofiles.atheria.dev",)
 
 OPERATOR = (
@@ -69,8 +77,13 @@ OPERATOR = (
     # Server-side apply of what is not there yet is a create.
     Right(resources=_CHILDREN, verbs=("create", "patch"), code=f"{_WRITER}._apply", witness="apply-patch+yaml"),
     Right(resources=_CHILDREN, verbs=("delete",), code=f"{_WRITER}.delete", witness='"DELETE"'),
+    Right(resources=_SCALED_OBJECTS, verbs=("get",), code=f"{_KEEPER}.keep", witness="cluster.read(self._ref)"),
+    Right(resources=_SCALED_OBJECTS, verbs=("create", "patch"), code=f"{_KEEPER}.keep", witness="cluster.apply(wanted"),
+    Right(resources=_SCALED_OBJECTS, verbs=("delete",), code=f"{_KEEPER}.remove", witness="cluster.delete(self._ref"),
     Right(resources=("pods.",), verbs=("list", "watch"), code="atheria_operator.handlers.children:register_children",
           witness="kopf.index(*PODS"),
+    Right(resources=("pods.",), verbs=("patch",), code=f"{_WRITER}.set_deletion_cost",
+          witness="names.ANNOTATION_DELETION_COST"),
     Right(resources=("events.",), verbs=("list",), code=f"{_WRITER}.events_of_pod", witness="/events"),
     Right(resources=("events.",), verbs=("create",), code="atheria_operator.handlers.model_loops:KopfEvents",
           witness="kopf.event("),

@@ -56,7 +56,7 @@ def test_the_defaults_of_the_api_are_those_of_the_serving_configuration() -> Non
 def test_a_model_that_says_nothing_keeps_the_small_configuration_and_the_server_fills_the_same_in() -> None:
     text = config_text(_parsed().serving)
     sections = {field.name for field in fields(ServingConfig) if is_dataclass(_default(field))}
-    assert sections == {"precision", "compile", "warmup", "quality", "cache"}
+    assert sections == {"precision", "compile", "warmup", "quality", "cache", "standby"}
     assert not sections & set(re.findall(r'"(\w+)":', text))
     assert parse_serving_config(text) == _parsed().serving
 

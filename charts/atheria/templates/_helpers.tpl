@@ -66,3 +66,48 @@ affinity:
 priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
+
+{{/* Fewest gateway pods that there are. */}}
+{{- define "atheria.gatewayReplicas" -}}
+{{ .Values.gateway.autoscaling.enabled | ternary .Values.gateway.autoscaling.minReplicas .Values.gateway.replicas }}
+{{- end -}}
+
+{{/* Names may be asked of whoever answers them: CoreDNS, or a cache on the node. */}}
+{{- define "atheria.dnsEgress" -}}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+{{- end -}}
+
+{{/* The names of the profiles to install, as a JSON list. */}}
+{{- define "atheria.profileNames" -}}
+{{- $found := list -}}
+{{- range $path, $_ := .Files.Glob "files/profiles/*.yaml" -}}
+{{- $name := base $path | trimSuffix ".yaml" -}}
+{{- if or (not $.Values.hardwareProfiles.names) (has $name $.Values.hardwareProfiles.names) -}}
+{{- $found = append $found $name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{/* A shipped profile as YAML, with what hardwareProfiles.overrides says. Takes (dict "root" $ "name" NAME). */}}
+{{- define "atheria.profile" -}}
+{{- $text := .root.Files.Get (printf "files/profiles/%s.yaml" .name) -}}
+{{- $override := get .root.Values.hardwareProfiles.overrides .name -}}
+{{- if $override -}}
+{{- $profile := fromYaml $text -}}
+{{- range $field, $value := $override }}{{ $_ := set $profile.spec $field $value }}{{ end -}}
+{{- toYaml $profile -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The files that the operator's init container applies. */}}
+{{- define "atheria.profiles" -}}
+{{- range $name := include "atheria.profileNames" . | fromJsonArray }}
+{{ $name }}.yaml: |
+  {{- include "atheria.profile" (dict "root" $ "name" $name) | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -5,7 +5,7 @@
 {{- if not $text -}}
 {{- fail (printf "pool %s names profile %q, which the chart does not ship: leave profile out and set nodeSelector, affinity, tolerations and resources" .pool.name .pool.profile) -}}
 {{- end -}}
-{{- toYaml (fromYaml $text).spec -}}
+{{- toYaml (include "atheria.profile" (dict "root" .root "name" .pool.profile) | fromYaml).spec -}}
 {{- end -}}
 {{- end -}}
 

@@ -26,9 +26,18 @@ needs it in tests/contract/rights.py. Bound once for the cluster, or in each of 
 - apiGroups: [""]
   resources: [services, configmaps, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
+# spec.scaling.class hpa.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+# spec.scaling.class keda.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, create, patch, delete]
+# patch: the cost of deletion, so that idle pods go before busy ones.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 # list: what scheduler, kubelet and autoscalers of nodes say about a pod that waits.
 - apiGroups: [""]
   resources: [events]

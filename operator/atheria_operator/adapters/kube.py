@@ -28,9 +28,15 @@ _PLURALS: Final = {
     "Service": "services",
     "ConfigMap": "configmaps",
     "ServiceAccount": "serviceaccounts",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+    "ScaledObject": "scaledobjects",
     "Pod": "pods",
     names.MODEL_KIND: names.MODEL_PLURAL,
 }
+
+
+_ROOTS: Final = {"Deployment": "/apis/apps/v1", "HorizontalPodAutoscaler": "/apis/autoscaling/v2"}
+"""Of owned kinds that are not in the core group."""
 
 
 async def connect(kubeconfig: str = "") -> client.ApiClient:
@@ -111,9 +117,24 @@ class KubeClusterWriter:
             )
         )
 
+    async def set_deletion_cost(self, pod: ObjectRef, uid: str, cost: int | None) -> None:
+        """How dear the deletion of exactly this pod is, the lowest goes first; None takes it back. An absent one is fine."""
+        annotations = {names.ANNOTATION_DELETION_COST: None if cost is None else str(cost)}
+        try:
+            await self.call(
+                "PATCH",
+                _path(pod),
+                body={"metadata": {"uid": uid, "annotations": annotations}},
+                content_type="application/merge-patch+json",
+                query={"fieldManager": names.FIELD_MANAGER_AUTOSCALER},
+            )
+        except ClusterError as error:
+            if error.status != NOT_FOUND:
+                raise
+
     async def uids(self, kind: str) -> frozenset[str]:
         """Uids of all objects of a kind that carry a model's label, in the operator's namespaces."""
-        root = "/apis/apps/v1" if kind == "Deployment" else "/api/v1"
+        root = _ROOTS.get(kind, "/api/v1")
         found = await self._list(root, _PLURALS[kind], {"labelSelector": names.LABEL_MODEL})
         return frozenset(str(metadata["uid"]) for metadata in found)
 

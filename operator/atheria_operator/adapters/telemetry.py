@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from atheria_contract import names
+from atheria_operator.adapters.model_figures import ModelFigures
+from atheria_operator.adapters.model_metrics import ModelMetrics
 from atheria_operator.api.model import ModelKey
+from atheria_operator.domain.status.figures import StatusFigures
 
 _START_BUCKETS = (1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -76,6 +79,11 @@ class PrometheusTelemetry:
             ["namespace", "model", "reason"],
             registry=registry,
         )
+        self._figures = ModelFigures()
+        registry.register(self._figures)
+        self._models = ModelMetrics()
+        registry.register(self._models)
+        ProcessCollector(registry=registry)
 
     def reconciled(self, seconds: float, error: str = "") -> None:
         """One round of a model's loop; `error` is the reason in one word where it failed."""
@@ -113,8 +121,22 @@ class PrometheusTelemetry:
         """The autoscaler changed a number."""
         self._scaled.labels(key.namespace, key.name, reason).inc()
 
+    def reported(self, key: ModelKey, figures: StatusFigures) -> None:
+        """The figures of the newest status."""
+        self._figures.show(key, figures)
+
+    def decided(self, key: ModelKey, inputs: Mapping[str, float]) -> None:
+        """What the autoscaler saw; nothing while it has nothing to decide."""
+        self._models.decided(key, inputs)
+
+    def holds(self, key: ModelKey, profile: str, devices: int) -> None:
+        """Devices that a model's pods hold."""
+        self._models.holds(key, profile, devices)
+
     def forget(self, key: ModelKey) -> None:
         """Drop the series of a model that is gone."""
+        self._models.forget(key)
+        self._figures.forget(key)
         for metric in (self._desired, self._ready, self._scaled):
             metric.remove_by_labels({"namespace": key.namespace, "model": key.name})
 

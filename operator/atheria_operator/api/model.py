@@ -24,6 +24,15 @@ class ModelKey:
         return f"{self.namespace}/{self.name}"
 
 
+class ScalingClass(StrEnum):
+    """Who decides the number of pods; the words of spec.scaling.class."""
+
+    ATHERIA = "atheria"
+    HPA = "hpa"
+    KEDA = "keda"
+    EXTERNAL = "external"
+
+
 class ScalingMetric(StrEnum):
     """What the number of pods follows; the words of spec.scaling.metric."""
 
@@ -84,12 +93,23 @@ class ScalingPolicy:
     waiting_usd_per_hour: float = 20.0
     """What an hour of waiting for a start costs, all callers together."""
     schedule: tuple[ScheduledMinimum, ...] = ()
-    is_external: bool = False
-    """Somebody else decides: spec.replicas is copied."""
+    scaling_class: ScalingClass = ScalingClass.ATHERIA
+    standby_replicas: int = 0
+    """Pods that stay at zero, asleep; 0 = they are deleted."""
 
     def clamp(self, replicas: int) -> int:
         """`replicas` within the bounds."""
         return min(self.max_replicas, max(self.min_replicas, replicas))
+
+    @property
+    def sleeps(self) -> bool:
+        """At zero its pods sleep instead of going."""
+        return self.standby_replicas > 0
+
+    @property
+    def is_external(self) -> bool:
+        """Somebody else decides: spec.replicas is copied."""
+        return self.scaling_class is not ScalingClass.ATHERIA
 
     @property
     def panic_window_seconds(self) -> float:

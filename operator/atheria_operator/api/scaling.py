@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from atheria_operator.api.durations import duration_seconds
-from atheria_operator.api.model import ScalingMetric, ScalingPolicy, ScheduledMinimum
+from atheria_operator.api.model import ScalingClass, ScalingMetric, ScalingPolicy, ScheduledMinimum
 from atheria_operator.api.types.scaling import DAYS, Scaling
 from atheria_operator.api.types.scaling import ScheduledMinimum as GivenMinimum
 
@@ -20,6 +20,14 @@ def scaling_policy(given: Scaling) -> ScalingPolicy:
     stable_window = _seconds(given, "stableWindow")
     if not 6 <= stable_window <= 3600:
         raise ValueError(f"spec.scaling.stableWindow is {given.stableWindow!r}, expected from 6s to 1h")
+    if given.metric == "latency" and given.scalingClass in ("hpa", "keda"):
+        raise ValueError(
+            f"spec.scaling.metric is 'latency' with class {given.scalingClass!r}, which divides a sum by a target: use metric "
+            "queueDepth, concurrency or requestsPerSecond, or class atheria"
+        )
+    to_zero = given.scaleToZero
+    if to_zero.mode == "sleep":
+        _check_standby(given)
     return ScalingPolicy(
         min_replicas=given.minReplicas,
         max_replicas=given.maxReplicas,
@@ -38,8 +46,28 @@ def scaling_policy(given: Scaling) -> ScalingPolicy:
         weighs_cold_starts=given.keepAlive == "coldStart",
         waiting_usd_per_hour=given.waitingUsdPerHour,
         schedule=tuple(_window(window, index) for index, window in enumerate(given.schedule)),
-        is_external=given.scalingClass == "external",
+        scaling_class=ScalingClass(given.scalingClass),
+        standby_replicas=to_zero.standbyReplicas if to_zero.mode == "sleep" else 0,
     )
+
+
+def _check_standby(given: Scaling) -> None:
+    field = "spec.scaling.scaleToZero"
+    if given.minReplicas:
+        raise ValueError(
+            f"{field}.mode is 'sleep' with minReplicas {given.minReplicas}, with which no pod ever sleeps: set minReplicas 0, or mode "
+            "delete"
+        )
+    if given.scalingClass != "atheria":
+        raise ValueError(
+            f"{field}.mode is 'sleep' with class {given.scalingClass!r}, which knows of no pods that sleep: use class atheria, or mode "
+            "delete"
+        )
+    if given.scaleToZero.standbyReplicas > given.maxReplicas:
+        raise ValueError(
+            f"{field}.standbyReplicas is {given.scaleToZero.standbyReplicas}, above maxReplicas {given.maxReplicas}: lower it or raise "
+            "maxReplicas"
+        )
 
 
 def _seconds(given: Scaling, field: str) -> float:

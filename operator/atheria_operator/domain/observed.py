@@ -13,7 +13,8 @@ DEPLOYMENT = "Deployment"
 SERVICE = "Service"
 CONFIG_MAP = "ConfigMap"
 SERVICE_ACCOUNT = "ServiceAccount"
-CHILD_KINDS = (DEPLOYMENT, SERVICE, CONFIG_MAP, SERVICE_ACCOUNT)
+HORIZONTAL_POD_AUTOSCALER = "HorizontalPodAutoscaler"
+CHILD_KINDS = (DEPLOYMENT, SERVICE, CONFIG_MAP, SERVICE_ACCOUNT, HORIZONTAL_POD_AUTOSCALER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +67,22 @@ def slim_pod(body: Body) -> dict[str, Any]:
     metadata, status = body["metadata"], body.get("status") or {}
     containers = (body.get("spec") or {}).get("containers") or ()
     node = (body.get("spec") or {}).get("nodeName")
+    cost = (metadata.get("annotations") or {}).get(names.ANNOTATION_DELETION_COST)
     return {
         "metadata": {
-            key: metadata[key]
-            for key in (
-                "name",
-                "uid",
-                "labels",
-                "creationTimestamp",
-                "deletionTimestamp",
-                "deletionGracePeriodSeconds",
-            )
-            if metadata.get(key)
+            **{
+                key: metadata[key]
+                for key in (
+                    "name",
+                    "uid",
+                    "labels",
+                    "creationTimestamp",
+                    "deletionTimestamp",
+                    "deletionGracePeriodSeconds",
+                )
+                if metadata.get(key)
+            },
+            **({} if cost is None else {"annotations": {names.ANNOTATION_DELETION_COST: cost}}),
         },
         "spec": {
             # Of a pod that goes only: where it is stuck.

@@ -12,6 +12,7 @@ from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.observed import (
     CONFIG_MAP,
     DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
     SERVICE,
     SERVICE_ACCOUNT,
     Body,
@@ -28,6 +29,7 @@ CHILDREN: Final = {
     SERVICE: ("", "v1", "services"),
     CONFIG_MAP: ("", "v1", "configmaps"),
     SERVICE_ACCOUNT: ("", "v1", "serviceaccounts"),
+    HORIZONTAL_POD_AUTOSCALER: ("autoscaling", "v2", "horizontalpodautoscalers"),
 }
 PODS: Final = ("", "v1", "pods")
 MODELS: Final = (names.GROUP, names.VERSION, names.MODEL_PLURAL)

@@ -11,14 +11,17 @@ from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.pods import Told
 from atheria_operator.domain.status.report import Parts
+from atheria_operator.domain.status.rest import Rest
 from atheria_operator.runtime.heartbeat import Heartbeat
 from atheria_operator.runtime.meter import Meter
+from atheria_operator.runtime.offers import Offers
 from atheria_operator.runtime.ports import (
     Clock,
     ClusterWriter,
     DemandSource,
     PodEvents,
     PodReports,
+    StandbyOrders,
     Telemetry,
 )
 from atheria_operator.runtime.release import Models
@@ -56,10 +59,19 @@ class Dependencies:
 
     told: dict[ModelKey, dict[str, Told]] = field(default_factory=dict)
     """What is known of starting pods, by model and `pods.start_key`: the report loop writes, the status shows."""
+    rests: dict[ModelKey, dict[str, Rest]] = field(default_factory=dict)
+    """What is known of sleeping pods, by model and `pods.start_key`: the scaling and the report loop write, the status shows."""
+    standby: StandbyOrders | None = None
+    """None = no pod is put to sleep."""
     starting: set[ModelKey] = field(default_factory=set)
     """Models whose starting pods are asked now; their number sets how often each is."""
     meters: dict[ModelKey, Meter] = field(default_factory=dict)
     """Sums of pods and calls by model: the autoscaler feeds them, the status shows them."""
+
+    offers: Offers = field(default_factory=Offers)
+    """What other autoscalers are told: the autoscaler writes, their adapters read."""
+    scaler_address: str = ""
+    """host:port at which KEDA reaches the operator; empty = it does not."""
 
     gone: Callable[[], frozenset[str]] = frozenset
     """Uids of objects that the indexes still have and that no longer exist."""
@@ -87,6 +99,10 @@ class Dependencies:
         """What is known of the model's starting pods."""
         return self.told.setdefault(key, {})
 
+    def rests_of(self, key: ModelKey) -> dict[str, Rest]:
+        """What is known of the model's sleeping pods."""
+        return self.rests.setdefault(key, {})
+
     def meter_of(self, key: ModelKey, status: Mapping[str, Any]) -> Meter:
         """The model's sums; after a start of the operator they go on from the status."""
         if key not in self.meters:
@@ -95,8 +111,9 @@ class Dependencies:
 
     def forget(self, key: ModelKey) -> None:
         """The model is gone, or no longer this process's."""
-        for kept in (self.decisions, self.reports, self.told, self.meters):
+        for kept in (self.decisions, self.reports, self.told, self.rests, self.meters):
             kept.pop(key, None)
         self.starting.discard(key)
         self.upgrades.forget(key)
+        self.offers.put(key, None)
         self.demand.forget(key)

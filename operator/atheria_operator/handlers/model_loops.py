@@ -79,7 +79,7 @@ class ModelLoops:
         self._is_missing = False
         status = body.get("status") or {}
         decisions, meter = given.decisions_of(key, status), given.meter_of(key, status)
-        reports, told = given.reports_of(key), given.told_of(key)
+        reports, told, rests = given.reports_of(key), given.told_of(key), given.rests_of(key)
         self._reconciler = Reconciler(
             key,
             ReconcilePorts(
@@ -89,12 +89,14 @@ class ModelLoops:
                 events=KopfEvents(),
                 telemetry=given.telemetry,
                 upgrades=given.upgrades,
+                scaler_address=given.scaler_address,
             ),
             given.defaults,
             decisions,
             reports,
             told,
             meter,
+            rests,
         )
         self._scaler = Scaler(
             key,
@@ -104,14 +106,18 @@ class ModelLoops:
                 clock=given.clock,
                 events=KopfEvents(),
                 telemetry=given.telemetry,
+                pods=given.pod_reports,
+                offers=given.offers,
+                standby=given.standby,
             ),
             decisions,
             meter,
             told,
+            rests,
         )
         self._reader = ReportReader(key, given.pod_reports, given.clock, reports)
         self._watcher = StartWatcher(
-            key, given.pod_reports, given.pod_events, given.clock, told, given.starting
+            key, given.pod_reports, given.pod_events, given.clock, told, given.starting, rests
         )
 
     async def run(self) -> None:

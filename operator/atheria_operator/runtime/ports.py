@@ -10,6 +10,7 @@ from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.election import Record
 from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.scaling.demand import Demand
+from atheria_operator.domain.status.figures import StatusFigures
 
 NOT_FOUND = 404
 CONFLICT = 409
@@ -115,6 +116,9 @@ class ClusterWriter(Protocol):
     async def write_scale(self, ref: ObjectRef, scale: Scale) -> Scale:
         """Set the number of pods through the scale subresource, only if the version still holds (409 otherwise)."""
 
+    async def set_deletion_cost(self, pod: ObjectRef, uid: str, cost: int | None) -> None:
+        """How dear the deletion of exactly this pod is, the lowest goes first; None takes it back. An absent one is fine."""
+
 
 class ObjectLister(Protocol):
     """What exists, by kind."""
@@ -169,6 +173,14 @@ class PodReports(Protocol):
         """The answer as JSON, within seconds; with `may_be_unready` also that of a 503. Raises ReportError."""
 
 
+class StandbyOrders(Protocol):
+    """Orders to pods that may be put to sleep."""
+
+    async def order(self, url: str, key: ModelKey) -> bool:
+        """Give the order at `url` to a pod of the model; whether it was taken, within seconds. Raises ReportError where the pod does not
+        answer or knows no such orders."""
+
+
 class PodEvents(Protocol):
     """What others say about pods."""
 
@@ -206,6 +218,15 @@ class Telemetry(Protocol):
 
     def scaled(self, key: ModelKey, reason: str) -> None:
         """The autoscaler changed a number."""
+
+    def decided(self, key: ModelKey, inputs: Mapping[str, float]) -> None:
+        """What the autoscaler saw, by the names of status.lastDecisions[].inputs; nothing while it has nothing to decide."""
+
+    def holds(self, key: ModelKey, profile: str, devices: int) -> None:
+        """Devices that a model's pods hold now; 0 on a profile without devices."""
+
+    def reported(self, key: ModelKey, figures: StatusFigures) -> None:
+        """The figures of the newest status."""
 
     def forget(self, key: ModelKey) -> None:
         """The model is gone."""

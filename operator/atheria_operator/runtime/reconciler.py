@@ -9,18 +9,37 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from atheria_contract import names
-from atheria_operator.api.model import ModelIntent, ModelKey, Problem
+from atheria_operator.api.model import ModelIntent, ModelKey, Problem, ScalingClass
 from atheria_operator.api.parse import parse_model
 from atheria_operator.domain.cost import Price, cost_status, price_of
 from atheria_operator.domain.desired.plan import Plan, build_plan
 from atheria_operator.domain.desired.pod_template import ServerDefaults
-from atheria_operator.domain.observed import DEPLOYMENT, Body, Observed, is_leaving, is_owned, replicas_of
+from atheria_operator.domain.desired.standby import with_standby
+from atheria_operator.domain.observed import (
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    Body,
+    Observed,
+    is_leaving,
+    is_owned,
+    replicas_of,
+)
 from atheria_operator.domain.planning.choice import choose_profile, remember_refusal
 from atheria_operator.domain.pods import Told
 from atheria_operator.domain.rollout.stored import read_state
+from atheria_operator.domain.status.conditions import Condition
+from atheria_operator.domain.status.figures import figures_of
 from atheria_operator.domain.status.optimization import is_baseline
 from atheria_operator.domain.status.report import Parts
+from atheria_operator.domain.status.rest import Rest
 from atheria_operator.domain.status.rollout import rollout_events, rollout_parts
+from atheria_operator.domain.status.scaler import (
+    class_before,
+    of_external,
+    of_horizontal_pod_autoscaler,
+    of_scaled_object,
+    scaler_before,
+)
 from atheria_operator.domain.status.summary import StatusInput, build_status, needs_write
 from atheria_operator.domain.status.transitions import new_phases, transitions
 from atheria_operator.runtime.meter import Meter
@@ -37,13 +56,16 @@ from atheria_operator.runtime.ports import (
     Telemetry,
 )
 from atheria_operator.runtime.rollout_window import RolloutWindow
+from atheria_operator.runtime.scaled_objects import ScaledObjects
 from atheria_operator.runtime.upgrade_wave import UpgradeWave
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 1.0
 _REFUSED_SECONDS: Final = 15.0
 _HANDOVER_TRIES: Final = 10
-_API_VERSIONS: Final = {"Deployment": "apps/v1"}
+_API_VERSIONS: Final = {"Deployment": "apps/v1", HORIZONTAL_POD_AUTOSCALER: "autoscaling/v2"}
+_SCALER_SECONDS: Final = 15.0
+"""Between two looks at a ScaledObject that does not work yet: it is not watched."""
 NAME_CONFLICT: Final = "NameConflict"
 REFUSED: Final = "Refused"
 
@@ -66,6 +88,8 @@ class ReconcilePorts:
     events: EventSink
     telemetry: Telemetry
     upgrades: UpgradeWave
+    scaler_address: str = ""
+    """host:port at which KEDA reaches the operator; empty = it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,22 +114,32 @@ class Reconciler:
         reports: Mapping[str, Parts],
         told: Mapping[str, Told],
         meter: Meter,
+        rests: Mapping[str, Rest] | None = None,
     ) -> None:
-        """`decisions` is the autoscaler's ring, newest first; `reports` is what ready pods told and `told` what is known of
-        starting ones, both by `pods.start_key`; `meter` sums seconds and calls."""
+        """`decisions` is the autoscaler's ring, newest first; `reports` is what ready pods told, `told` what is known of starting ones and
+        `rests` of sleeping ones, all by `pods.start_key`; `meter` sums seconds and calls."""
         self._key = key
         self._ports = ports
         self._defaults = defaults
         self._decisions = decisions
         self._reports = reports
         self._told = told
+        self._rests: Mapping[str, Rest] = {} if rests is None else rests
+        self._sleeps = False
         self._meter = meter
         self._rollouts = RolloutWindow(key, ports.demand)
         self._price: Price | None = None
         self._devices = 1
+        self._has_devices = False
         # status.hardware as it is to be stored, and what Accepted says of it.
         self._hardware: Mapping[str, Any] = {}
         self._note = ""
+        self._scaled_objects = ScaledObjects(
+            key, ports.cluster, ports.scaler_address, names.FIELD_MANAGER_OPERATOR
+        )
+        # status.scaledBy and ScalerReady as they are to be stored.
+        self._scaled_by = ""
+        self._scaler: tuple[Condition, ...] = ()
         # The status as written last, until the watch has caught up with it.
         self._stored: tuple[int, Mapping[str, Any]] = (0, {})
 
@@ -114,11 +148,15 @@ class Reconciler:
         view = look()
         before = self._newest_status(view.body)
         self._hardware, self._note = before.get("hardware") or {}, ""
+        self._scaled_by, self._scaler = str(before.get("scaledBy") or ""), scaler_before(before)
         intent = parse_model(view.body)
+        if isinstance(intent, ModelIntent):
+            intent = with_standby(intent, self._defaults.standby_key)
         if isinstance(intent, Problem):
             self._ports.upgrades.cannot_tell(self._key)
             await self._write_status(view, before, desired="", active=_active(before), problem=intent)
             return None
+        self._sleeps = intent.scaling.sleeps
         self._hardware, self._note = remember_refusal(intent, before), ""
         choice = choose_profile(intent, view.profiles, view.observed, before, self._hardware)
         if isinstance(choice, Problem):
@@ -128,6 +166,7 @@ class Reconciler:
         self._hardware, self._note = choice.status, choice.note
         self._price = price_of(view.profiles[choice.profile.name])
         self._devices = intent.device_count
+        self._has_devices = bool(choice.profile.resource_name)
         outside = self._rollouts.outside(
             view.body, before, self._told, self._reports, self._ports.clock.now()
         )
@@ -135,6 +174,7 @@ class Reconciler:
         plan = build_plan(intent, choice.profile, self._defaults, view.observed, read_state(before), outside)
         self._ports.upgrades.tell(self._key, plan.upgrade)
         try:
+            await self._retire(plan, intent, class_before(before))
             applied = await self._apply(plan, intent)
         except NotYet:
             return _RETRY_SECONDS
@@ -153,6 +193,7 @@ class Reconciler:
             return _REFUSED_SECONDS
         # Looked at again: what was applied is in the watch by now, or its event comes and wakes the next round.
         view = look()
+        scaler_seconds = await self._look_at_scaler(intent, view.observed)
         await self._write_status(
             view,
             before,
@@ -163,7 +204,33 @@ class Reconciler:
             plan=plan,
         )
         await self._delete(plan, intent)
-        return plan.decision.look_seconds
+        waits = [wait for wait in (plan.decision.look_seconds, scaler_seconds) if wait is not None]
+        return min(waits, default=None)
+
+    async def _retire(self, plan: Plan, intent: ModelIntent, before: str) -> None:
+        """Delete the autoscaler of another class, before the pods get another decider."""
+        for body in plan.retire:
+            await self._delete_one(body, intent, plan.revision.name)
+        if before == ScalingClass.KEDA.value and intent.scaling.scaling_class is not ScalingClass.KEDA:
+            await self._scaled_objects.remove(intent.uid)
+
+    async def _look_at_scaler(self, intent: ModelIntent, observed: Observed) -> float | None:
+        """Who decides, and whether that works; seconds after which to look again."""
+        scaling_class = intent.scaling.scaling_class
+        self._scaled_by = "" if scaling_class is ScalingClass.ATHERIA else scaling_class.value
+        match scaling_class:
+            case ScalingClass.ATHERIA:
+                self._scaler = ()
+            case ScalingClass.EXTERNAL:
+                self._scaler = (of_external(),)
+            case ScalingClass.HPA:
+                live = observed.children.get((HORIZONTAL_POD_AUTOSCALER, self._key.name))
+                self._scaler = (of_horizontal_pod_autoscaler(live),)
+            case ScalingClass.KEDA:
+                found = await self._scaled_objects.keep(intent)
+                self._scaler = (of_scaled_object(found.live, found.problem),)
+                return None if self._scaler[0].status == "True" else _SCALER_SECONDS
+        return None
 
     def _newest_status(self, body: Body) -> Mapping[str, Any]:
         version, status = self._stored
@@ -235,16 +302,19 @@ class Reconciler:
 
     async def _delete(self, plan: Plan, intent: ModelIntent) -> None:
         for body in plan.delete:
-            metadata = body["metadata"]
-            kind = str(body["kind"])
-            ref = ObjectRef(
-                api_version=_API_VERSIONS.get(kind, "v1"),
-                kind=kind,
-                namespace=self._key.namespace,
-                name=str(metadata["name"]),
-            )
-            await self._ports.cluster.delete(ref, str(metadata["uid"]))
-            _LOG.info("model=%s deleted=%s/%s kept=%s", intent.key, kind, ref.name, plan.revision.name)
+            await self._delete_one(body, intent, plan.revision.name)
+
+    async def _delete_one(self, body: Body, intent: ModelIntent, kept: str) -> None:
+        metadata = body["metadata"]
+        kind = str(body["kind"])
+        ref = ObjectRef(
+            api_version=_API_VERSIONS.get(kind, "v1"),
+            kind=kind,
+            namespace=self._key.namespace,
+            name=str(metadata["name"]),
+        )
+        await self._ports.cluster.delete(ref, str(metadata["uid"]))
+        _LOG.info("model=%s deleted=%s/%s kept=%s", intent.key, kind, ref.name, kept)
 
     async def _write_status(
         self,
@@ -275,14 +345,23 @@ class Reconciler:
                 reports=self._reports,
                 is_baseline=is_baseline,
                 told=self._told,
+                rests=self._rests,
+                sleeps=self._sleeps,
                 cost=cost_status(usage, self._price, self._devices),
                 last_call=usage.last_call,
+                service=self._meter.measured,
                 rollout=None if plan is None else rollout_parts(plan),
                 hardware=self._hardware,
                 note=self._note,
+                scaled_by=self._scaled_by,
+                scaler=self._scaler,
             ),
             self._ports.clock.now(),
         )
+        self._ports.telemetry.reported(self._key, figures_of(status))
+        if profile := str(self._hardware.get("profile") or ""):
+            pods = int(status.get("replicas") or 0) if self._has_devices else 0
+            self._ports.telemetry.holds(self._key, profile, pods * self._devices)
         if not needs_write(before, status):
             return
         ref = model_ref(self._key)

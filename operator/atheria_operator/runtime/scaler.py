@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 from atheria_contract import names
-from atheria_operator.api.model import ModelIntent, ModelKey, Problem
+from atheria_operator.api.model import ModelIntent, ModelKey, Problem, ScalingClass
 from atheria_operator.api.parse import parse_model
+from atheria_operator.domain.interop.offer import offer_of
 from atheria_operator.domain.observed import Body, Observed, replicas_of
-from atheria_operator.domain.pods import Told, is_ready
+from atheria_operator.domain.pods import Told, is_ready, pods_of
 from atheria_operator.domain.scaling.decide import decide
 from atheria_operator.domain.scaling.decision import Decision, ScalingReason
 from atheria_operator.domain.scaling.observe import first_seen, observation_of
 from atheria_operator.domain.scaling.state import ScalingState
+from atheria_operator.domain.status.rest import Rest
+from atheria_operator.runtime.deletion_costs import DeletionCosts
 from atheria_operator.runtime.meter import Meter
+from atheria_operator.runtime.offers import Offers
 from atheria_operator.runtime.ports import (
     CONFLICT,
     Clock,
@@ -32,10 +36,13 @@ from atheria_operator.runtime.ports import (
     DemandSource,
     EventSink,
     ObjectRef,
+    PodReports,
     Raced,
     Scale,
+    StandbyOrders,
     Telemetry,
 )
+from atheria_operator.runtime.standby import Standby
 
 _LOG = logging.getLogger(__name__)
 RING: Final = 10
@@ -59,6 +66,11 @@ class ScalingPorts:
     clock: Clock
     events: EventSink
     telemetry: Telemetry
+    pods: PodReports
+    offers: Offers = field(default_factory=Offers)
+    """What other autoscalers are told."""
+    standby: StandbyOrders | None = None
+    """None = no pod is put to sleep."""
 
 
 class Scaler:
@@ -71,18 +83,26 @@ class Scaler:
         decisions: deque[Mapping[str, Any]],
         meter: Meter,
         told: Mapping[str, Told] | None = None,
+        rests: MutableMapping[str, Rest] | None = None,
     ) -> None:
-        """`decisions` is the ring that the status shows, newest first, `meter` its sums, `told` what is known of starting pods;
-        shared with the reconciler."""
+        """`decisions` is the ring that the status shows, newest first, `meter` its sums, `told` what is known of starting pods, `rests` of
+        sleeping ones; shared with the reconciler."""
         self._key = key
         self._ports = ports
         self._decisions = decisions
         self._meter = meter
         self._told: Mapping[str, Told] = {} if told is None else told
-        self._state = ScalingState()
+        self._state = ScalingState(service=meter.service)
+        self._standby = (
+            Standby(key, ports.standby, ports.clock, {} if rests is None else rests)
+            if ports.standby
+            else None
+        )
         self._starting: dict[str, float] = {}
         self._lacks_nodes = False
+        self._class: ScalingClass | None = None
         self._half_written: tuple[int, Decision] | None = None
+        self._costs = DeletionCosts(key, ports.cluster, ports.pods)
         self._parsed: tuple[str, ModelIntent | Problem] | None = None
         # What this loop wrote itself, until the watches have caught up.
         self._written: dict[ObjectRef, Scale] = {}
@@ -115,26 +135,38 @@ class Scaler:
             )
             seen[ref] = self._newest(ref, _scale(deployment, replicas_of(deployment)))
         self._written = {ref: scale for ref, scale in self._written.items() if ref in seen}
-        requested = seen[model_ref].replicas
         status = body.get("status") or {}
+        standby = self._standby if intent.scaling.sleeps else None
+        asleep = (
+            standby.sleeping(observed.pods, self._told, is_expected=seen[model_ref].replicas == 0)
+            if standby
+            else ()
+        )
         running = [
-            scale.replicas
+            # Pods that sleep are there for nobody: they count once they are awake.
+            max(0, scale.replicas - sum(pod in asleep for pod in self._pods(observed, ref)))
             for ref, scale in seen.items()
             if ref != model_ref and may_run(status, ref.name) is not False
         ]
         actual = max(running, default=0)
+        await self._adopt(model_ref, seen, actual, intent)
+        requested = seen[model_ref].replicas
+        if requested != intent.requested_replicas:
+            intent = replace(intent, requested_replicas=requested)
         demand = self._ports.demand.demand(self._key)
         self._meter.look(
             pods=len(observed.pods),
-            ready=sum(is_ready(pod) for pod in observed.pods),
+            # One that sleeps holds its device as an idle one does.
+            ready=sum(is_ready(pod) or pod in asleep for pod in observed.pods),
             in_flight=0 if demand is None else demand.calls,
             calls_total=self._ports.demand.calls_total(self._key),
         )
         now = self._ports.clock.monotonic_seconds()
-        self._starting = first_seen(observed.pods, self._starting, now)
+        waking = tuple(pod for pod in observed.pods if pod not in asleep)
+        self._starting = first_seen(waking, self._starting, now)
         observation = observation_of(
             status=status,
-            pods=observed.pods,
+            pods=waking,
             told=self._told,
             seen=self._starting,
             requested=requested,
@@ -144,11 +176,16 @@ class Scaler:
             wall_time=datetime.fromisoformat(self._ports.clock.now()),
         )
         state, decision = decide(self._state, observation, intent.scaling, now)
+        self._meter.learn(state.service, str(status.get("activeRevision") or ""))
         self._ports.telemetry.replicas(self._key, desired=decision.replicas, ready=observation.ready_replicas)
+        is_quiet = demand is None or demand.calls == 0
+        is_smallest = decision.replicas <= intent.scaling.min_replicas
+        self._ports.telemetry.decided(self._key, {} if is_quiet and is_smallest else decision.inputs)
+        lowest = max(decision.replicas, intent.scaling.standby_replicas if standby else 0)
         wanted = {
-            ref: decision.replicas if ref == model_ref or may_run(status, ref.name) else 0
+            ref: decision.replicas if ref == model_ref else lowest if may_run(status, ref.name) else 0
             for ref in seen
-            if (ref != model_ref or not intent.scaling.is_external)
+            if (ref != model_ref or not intent.scaling.is_external or decision.reason is ScalingReason.IDLE)
             and (ref == model_ref or may_run(status, ref.name) is not None)
         }
         changes = {ref: seen[ref] for ref, replicas in wanted.items() if seen[ref].replicas != replicas}
@@ -158,8 +195,13 @@ class Scaler:
             if before != actual == earlier.replicas:
                 self._tell(body, before, earlier)
         if changes:
-            is_told = actual != decision.replicas and any(may_run(status, ref.name) for ref in changes)
+            is_told = actual != decision.replicas and (
+                standby is not None or any(may_run(status, ref.name) for ref in changes)
+            )
             try:
+                for ref, scale in changes.items():
+                    if ref != model_ref and wanted[ref] < scale.replicas:
+                        await self._costs.mark(self._pods(observed, ref), wanted[ref])
                 await self._write(changes, wanted, intent, model_ref)
             except Raced:
                 # The first of the writes may have been done: then the next look tells it.
@@ -167,17 +209,62 @@ class Scaler:
                 raise
             if is_told:
                 self._tell(body, actual, decision)
+        else:
+            for ref in seen.keys() - {model_ref}:
+                await self._costs.take_back(self._pods(observed, ref), seen[ref].replicas)
         if decision.reason is ScalingReason.NO_CAPACITY and not self._lacks_nodes:
             self._tell(body, actual, decision)
             self._lacks_nodes = True
         elif not observation.unschedulable_replicas:
             self._lacks_nodes = False
         self._state = state
-        is_quiet = demand is None or demand.calls == 0
-        is_smallest = decision.replicas <= intent.scaling.min_replicas
-        if intent.scaling.is_external or (is_quiet and is_smallest):
+        is_settled = self._offer(intent, observation.current, now)
+        if standby:
+            for ref in seen.keys() - {model_ref}:
+                if may_run(status, ref.name):
+                    pods = self._pods(observed, ref)
+                    is_done = await standby.follow(
+                        pods, asleep, decision.replicas, kept=lowest, may_sleep=decision.is_fresh
+                    )
+                    is_settled = is_settled and is_done
+        if intent.scaling.scaling_class is ScalingClass.EXTERNAL or (is_quiet and is_smallest and is_settled):
             return SCHEDULE_SECONDS if intent.scaling.schedule else None
         return SILENT_SECONDS if demand is None else TICK_SECONDS
+
+    async def _adopt(
+        self, model_ref: ObjectRef, seen: dict[ObjectRef, Scale], actual: int, intent: ModelIntent
+    ) -> None:
+        """Let a new decider begin with the pods that there are: what is requested follows them, once. Raises ClusterError, Raced.
+
+        A person's word stands as it is, except where the class has just become external.
+        """
+        before, self._class = self._class, intent.scaling.scaling_class
+        is_given = intent.scaling.is_external and before is not self._class
+        if self._class is ScalingClass.EXTERNAL and before is None:
+            is_given = False
+        wanted = min(actual, intent.scaling.max_replicas)
+        if not is_given or wanted <= seen[model_ref].replicas:
+            return
+        try:
+            await self._write({model_ref: seen[model_ref]}, {model_ref: wanted}, intent, model_ref)
+        except (ClusterError, Raced):
+            self._class = before
+            raise
+        seen[model_ref] = self._written[model_ref]
+
+    def _offer(self, intent: ModelIntent, pods: int, now: float) -> bool:
+        """Tell other autoscalers what is seen; whether it will stay so without further calls."""
+        offers = self._ports.offers
+        if intent.scaling.scaling_class not in (ScalingClass.HPA, ScalingClass.KEDA):
+            offers.put(self._key, None)
+            return True
+        offer = offer_of(self._state.marks, intent.scaling, offers.get(self._key), pods, now)
+        offers.put(self._key, offer)
+        # What is not known has to be looked at again: nothing wakes this loop when the gateways are back without calls.
+        return offer is not None and offer.is_settled
+
+    def _pods(self, observed: Observed, deployment: ObjectRef) -> tuple[Body, ...]:
+        return pods_of(observed, deployment.name.removeprefix(f"{self._key.name}-"))
 
     def _parse(self, body: Body) -> ModelIntent | Problem:
         """The intent; parsed once for each version of the model, as this runs every second."""

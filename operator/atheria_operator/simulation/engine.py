@@ -31,17 +31,21 @@ class _Event(IntEnum):
     REPORT = 4
     DELIVERED = 5
     TICK = 6
+    GONE = 7
 
 
 class _Pod:
     """One pod: who uses its slots, and since when it is paid for."""
 
-    __slots__ = ("created_seconds", "gateways", "is_leaving", "is_ready", "running", "waiting")
+    __slots__ = (
+        "created_seconds", "gateways", "is_leaving", "is_ready", "running", "stays_until_seconds", "waiting"
+    )  # fmt: skip
 
     def __init__(self, created_seconds: float) -> None:
         self.created_seconds = created_seconds
         self.is_ready = False
         self.is_leaving = False
+        self.stays_until_seconds = 0.0
         self.running = 0
         self.waiting: deque[int] = deque()
         # Calls, running and waiting, by the gateway that sent them.
@@ -69,6 +73,8 @@ class Simulation:
         self._pods: list[_Pod] = []
         self._queue: deque[int] = deque()
         self._requested = 0
+        self._requested_area = 0.0
+        self._requested_at = 0.0
         self._held = [0] * world.gateways
         self._in_flight = [0] * world.gateways
         self._arrivals = [0] * world.gateways
@@ -135,6 +141,7 @@ class Simulation:
             scalings=self._scalings,
             flips=self._flips,
             end_seconds=self._now,
+            requested_seconds=self._requested_area + self._requested * (self._now - self._requested_at),
         )
 
     def _push(self, seconds: float, event: _Event, payload: Any) -> None:
@@ -158,6 +165,9 @@ class Simulation:
                 self._push(self._now + self._world.report_seconds, _Event.REPORT, None)
             case _Event.DELIVERED:
                 self._policy.see(payload)
+            case _Event.GONE:
+                if payload in self._pods and payload.calls == 0:
+                    self._remove(payload)
             case _Event.TICK:
                 self._request(self._policy.decide(self._fleet(), self._now))
                 self._push(self._now + self._policy.tick_seconds, _Event.TICK, None)
@@ -247,14 +257,14 @@ class Simulation:
         self._waits.append(wait_seconds)
         pod.running -= 1
         self._work(pod)
-        if pod.is_leaving and pod.calls == 0:
+        if pod.is_leaving and pod.calls == 0 and self._now >= pod.stays_until_seconds:
             self._remove(pod)
         self._dispatch()
         if not self._in_system:
             self._report()
 
     def _ready(self, pod: _Pod) -> None:
-        if pod in self._pods:
+        if pod in self._pods and not pod.is_leaving:
             pod.is_ready = True
             self._last_start_seconds = self._now - pod.created_seconds
             self._dispatch()
@@ -281,7 +291,10 @@ class Simulation:
             staying.sort(key=lambda pod: (pod.is_ready, pod.calls, -pod.created_seconds))
             for pod in staying[:surplus]:
                 pod.is_leaving = True
-                if pod.calls == 0:
+                if self._world.end_seconds > 0:
+                    pod.stays_until_seconds = self._now + self._world.end_seconds
+                    self._push(pod.stays_until_seconds, _Event.GONE, pod)
+                elif pod.calls == 0:
                     self._remove(pod)
 
     def _request(self, replicas: int) -> None:
@@ -292,6 +305,8 @@ class Simulation:
         self._scalings += 1
         self._flips += self._direction == -direction
         self._direction = direction
+        self._requested_area += self._requested * (self._now - self._requested_at)
+        self._requested_at = self._now
         self._requested = replicas
         self._push(self._now + self._world.actuation_seconds, _Event.APPLY, None)
 

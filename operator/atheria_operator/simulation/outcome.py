@@ -30,6 +30,8 @@ class Outcome:
     flips: int
     """Scalings up that follow one down, and the other way round."""
     end_seconds: float
+    requested_seconds: float = 0.0
+    """Pods asked for, summed over the time."""
 
     def late_share(self, limit_seconds: float) -> float:
         """Share of all calls that waited longer than the limit or were lost, from 0 to 1."""

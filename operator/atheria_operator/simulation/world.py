@@ -53,6 +53,8 @@ class World:
     max_replicas: int = 20
     actuation_seconds: float = 0.2
     """From a decision to created (or leaving) pods."""
+    end_seconds: float = 0.0
+    """How long a pod that was let go is there, and paid for, though it has no calls any more: it still accepts what is on its way."""
     report_seconds: float = 1.0
     report_delay_seconds: float = 0.05
     patience_seconds: float = 600.0
@@ -66,7 +68,9 @@ class World:
         for name in ("slots_per_pod", "max_replicas", "gateways"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: from 1")
-        for name in ("start_seconds", "actuation_seconds", "report_delay_seconds", "tail_seconds"):
+        for name in (
+            "start_seconds", "actuation_seconds", "end_seconds", "report_delay_seconds", "tail_seconds"
+        ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: from 0")
         for name in ("report_seconds", "patience_seconds"):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
 
 _LOG_LINES: Final = 80
@@ -63,8 +64,13 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def operator(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The operator as a process."""
-    with harness.running_operator(cluster, tmp_path_factory.mktemp("operator")) as process:
+    """The operator as a process, which other autoscalers may ask too."""
+    directory = tmp_path_factory.mktemp("operator")
+    environment = harness.interop_environment(cluster, directory)
+    key = directory / "standby-key"
+    key.write_text(harness.STANDBY_KEY)
+    environment[names.ENV_STANDBY_KEY_FILE] = str(key)
+    with harness.running_operator(cluster, directory, **environment) as process:
         yield process
 
 

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import grpc
 
 from atheria_contract import names
 from atheria_contract.generated import control_pb2, control_pb2_grpc
 from atheria_local.control_plane import ControlPlane
+from atheria_local.pki import Authority
+from atheria_operator import settings
 from bench import installation
 from bench.installation import CHART, SYSTEM_NAMESPACE
 
@@ -177,6 +181,16 @@ class OperatorProcess:
         found = eventually("the operator's start", ports, 60)
         self.demand_port, self.metrics_port = int(found[1]), int(found[2])
 
+    def port(self, name: str) -> int:
+        """One that it has said it listens on, e.g. external_scaler_port."""
+        found = eventually(f"{name} of the operator", lambda: re.search(rf"{name}=(\d+)", self.log), 60)
+        return int(found[1])
+
+    @property
+    def certificates(self) -> Path:
+        """Folder of the certificate for the external metrics, and of its authority's."""
+        return Path(self._environment[settings.ENV_EXTERNAL_METRICS_CERTIFICATES])
+
     @property
     def is_running(self) -> bool:
         """Whether its process is there."""
@@ -204,6 +218,44 @@ class OperatorProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(30)
+
+
+STANDBY_KEY = "0123456789abcdef" * 4
+"""Of the operator that tests share."""
+METRICS_SERVICE = "atheria-operator-metrics-api"
+SCALER_ADDRESS = "atheria-operator.atheria-system:8004"
+"""As ScaledObjects name it; tests call the port that the operator says."""
+
+
+def interop_environment(cluster: Cluster, directory: Path) -> dict[str, str]:
+    """Variables of an operator that other autoscalers ask too, with the certificate and the right that the chart gives it."""
+    authority = Authority(directory / "metrics-authority")
+    issued = authority.issue("operator", names=[f"DNS:{METRICS_SERVICE}.{SYSTEM_NAMESPACE}.svc"])
+    certificates = directory / "metrics-certificates"
+    certificates.mkdir()
+    shutil.copy(issued.certificate, certificates / "tls.crt")
+    shutil.copy(issued.key, certificates / "tls.key")
+    shutil.copy(authority.certificate, certificates / "ca.crt")
+    group = "rbac.authorization.k8s.io"
+    cluster.apply(
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "atheria-operator", "namespace": "kube-system"},
+            "roleRef": {
+                "apiGroup": group,
+                "kind": "Role",
+                "name": "extension-apiserver-authentication-reader",
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": SYSTEM_NAMESPACE}],
+        }
+    )
+    return {
+        settings.ENV_EXTERNAL_SCALER_PORT: "0",
+        settings.ENV_EXTERNAL_SCALER_ADDRESS: SCALER_ADDRESS,
+        settings.ENV_EXTERNAL_METRICS_PORT: "0",
+        settings.ENV_EXTERNAL_METRICS_CERTIFICATES: str(certificates),
+    }
 
 
 class Gateway:
@@ -253,6 +305,40 @@ class Gateway:
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+
+class Reporting:
+    """A gateway that says the same again and again, on a thread of its own, until it is told otherwise; used as a context."""
+
+    def __init__(self, port: int, model: str, namespace: str) -> None:
+        self._gateway = Gateway(port)
+        self._model, self._namespace = model, namespace
+        self._said: dict[str, int] = {}
+        self._ended = threading.Event()
+        self._failed: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def say(self, **calls: int) -> None:
+        """What is reported from now on, as in `Gateway.report`."""
+        assert not self._failed, self._failed
+        self._said = calls
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.wait(0.3):
+                self._gateway.report(self._model, self._namespace, **self._said)
+        except Exception as error:  # noqa: BLE001 - told by who uses it
+            self._failed.append(error)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(30)
+        self._gateway.close()
+        assert not self._failed, self._failed
 
 
 class Namespace:

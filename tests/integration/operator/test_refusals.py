@@ -85,7 +85,16 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("too long", {"batching": {"maxLatency": "2m"}}, ["spec.batching.maxLatency", "at most 60s"]),
     ("batch of 0", {"batching": {"maxBatchSize": 0}}, ["maxBatchSize", "greater than or equal to 1"]),
     ("negative replicas", {"replicas": -1}, ["spec.replicas"]),
-    ("unknown class", {"scaling": {"class": "magic"}}, ["spec.scaling.class", '"atheria", "external"']),
+    (
+        "unknown class",
+        {"scaling": {"class": "magic"}},
+        ["spec.scaling.class", '"atheria", "hpa", "keda", "external"'],
+    ),
+    (
+        "a latency that is divided",
+        {"scaling": {"class": "hpa", "metric": "latency"}},
+        ["metric latency needs class atheria"],
+    ),
     ("half a window", {"scaling": {"stableWindow": "5s"}}, ["stableWindow must be from 6s to 1h"]),
     (
         "a window of no length",
@@ -96,6 +105,21 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
         "a window above the maximum",
         {"scaling": {"schedule": [{"start": "08:00", "end": "18:00", "minReplicas": 2}]}},
         ["schedule[].minReplicas must not be above maxReplicas"],
+    ),
+    (
+        "sleep with a minimum",
+        {"scaling": {"minReplicas": 1, "scaleToZero": {"mode": "sleep"}}},
+        ["scaleToZero.mode sleep needs minReplicas 0"],
+    ),
+    (
+        "sleep by others' decision",
+        {"scaling": {"class": "external", "scaleToZero": {"mode": "sleep"}}},
+        ["scaleToZero.mode sleep needs class atheria"],
+    ),
+    (
+        "more in standby than there may be",
+        {"scaling": {"scaleToZero": {"mode": "sleep", "standbyReplicas": 2}}},
+        ["scaleToZero.standbyReplicas must not be above maxReplicas"],
     ),
     (
         "a time that is none",
@@ -193,6 +217,7 @@ def test_defaults_are_stored_and_explained(bare: Any) -> None:
         "maxScaleDownRate": 2,
         "scaleDownDelay": "30s",
         "idleTimeout": "5m",
+        "scaleToZero": {"mode": "delete", "standbyReplicas": 1},
         "keepAlive": "coldStart",
         "waitingUsdPerHour": 20,
         "schedule": [],

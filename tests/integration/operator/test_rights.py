@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ _AT_A_TIME = 4
 KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 MAY_NOT = {
     "secrets": "get list watch create patch delete",
-    "pods": "get create patch delete",
+    "pods": "get create delete",
     "pods/exec": "create get",
     "pods/attach": "create",
     "pods/portforward": "create",
@@ -55,6 +56,8 @@ MAY_NOT = {
     "*.*": "*",
 }
 """What none of the accounts may do anywhere."""
+
+KEDA = Path(__file__).with_name("keda") / "scaledobjects.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,10 @@ def mode(cluster: Any, request: pytest.FixtureRequest) -> Iterator[str]:
     objects = [item for item in found if item["kind"] in KINDS]
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}}
     cluster.apply(namespace, *objects)
+    # kubectl asks about kinds that it finds only.
+    cluster.kubectl("apply", "--server-side", "-f", str(KEDA))
     yield mode
+    cluster.kubectl("delete", "-f", str(KEDA), "--timeout=60s")
     items = {"apiVersion": "v1", "kind": "List", "items": objects}
     cluster.kubectl("delete", "-f", "-", stdin=json.dumps(items))
 

@@ -55,7 +55,22 @@ def test_a_decision_of_an_older_operator_is_shown_with_what_it_has() -> None:
 
 def test_a_model_without_decisions_says_who_decides() -> None:
     assert "no decision has changed anything yet" in shown(model({}))
-    assert "whoever writes spec.replicas decides" in shown(model({"class": "external"}))
+    assert "decided by Atheria" in shown(model({}, DECISION))
+    assert "decided by whoever writes spec.replicas" in shown(model({"class": "external"}))
+    assert "decided by a HorizontalPodAutoscaler" in shown(model({"class": "hpa"}, DECISION))
+
+
+def test_a_decider_that_cannot_work_is_told_with_the_next_step() -> None:
+    body = model({"class": "keda"})
+    body["status"]["conditions"] = [
+        {"type": "ScalerReady", "status": "False", "reason": "KedaMissing", "message": "install KEDA"}
+    ]
+    assert "decided by KEDA" in shown(body)
+    assert "it cannot yet: KedaMissing: install KEDA" in shown(body)
+
+
+def test_a_class_of_a_newer_operator_is_named() -> None:
+    assert "class magic, which this atheria does not know" in shown(model({"class": "magic"}))
 
 
 def test_targets_are_told_in_their_own_unit() -> None:
@@ -70,3 +85,19 @@ def test_the_model_is_read_by_its_full_kind() -> None:
             return json.dumps(model({}, DECISION))
 
     assert command_explain(Cluster(), "qca", "demo")
+
+
+def test_the_last_start_is_shown_by_phase_as_far_as_it_was_measured() -> None:
+    body = model({}, DECISION)
+    assert "last start" not in shown(body)
+    start = {"scheduledSeconds": 0.0, "startedSeconds": 1.0, "readySeconds": 3.0, "totalSeconds": 4.0}
+    body["status"]["coldStart"] = start
+    words = (
+        "last start from zero: 4 s from pod to ready: a node 0 s, volumes, image and container 1 s, ready 3 s"
+    )
+    assert shown(body).endswith(words)
+    start["server"] = {"importSeconds": 1.9234, "loadSeconds": 0.02, "warmupSeconds": 0.2}
+    assert shown(body).endswith(
+        f"{words}, of which the server: imports 1.92 s, the model 0.02 s, warm-up 0.2 s"
+    )
+    assert "last start from zero: 4 s" in shown({**body, "status": {"coldStart": start}})

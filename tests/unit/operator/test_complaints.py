@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from atheria_contract import names
-from atheria_operator.api.model import HardwareProfile, ModelIntent, ModelKey, ScalingPolicy
+from atheria_operator.api.model import HardwareProfile, ModelIntent, ModelKey, ScalingClass, ScalingPolicy
 from atheria_operator.domain.cost import Load, Usage, observe
 from atheria_operator.domain.desired.pod_template import ServerDefaults, build_pod_template
 from atheria_operator.domain.observed import Observed
@@ -193,7 +193,7 @@ def test_complaint_25_steady_low_traffic_does_not_keep_the_peak() -> None:
 
 
 def test_complaint_26_a_model_may_be_parked_at_zero() -> None:
-    external = ScalingPolicy(min_replicas=0, max_replicas=8, is_external=True)
+    external = ScalingPolicy(min_replicas=0, max_replicas=8, scaling_class=ScalingClass.EXTERNAL)
     _, decision = decide(ScalingState(), observation(0, 0, demand(held=3)), external, 0)
     assert (decision.replicas, decision.reason) == (0, ScalingReason.EXTERNAL)
     assert failure_of(starting_pod()) is None

@@ -31,9 +31,28 @@ def test_one_model_at_a_time_follows_a_new_image_unless_told_otherwise() -> None
     assert read_settings({**IMAGE, "ATHERIA_UPGRADES_AT_ONCE": "3"}).upgrades_at_once == 3
 
 
+def test_other_autoscalers_are_answered_only_where_that_is_switched_on() -> None:
+    settings = read_settings(IMAGE)
+    assert (settings.external_scaler_port, settings.external_metrics_port) == (None, None)
+    settings = read_settings(
+        {
+            **IMAGE,
+            "ATHERIA_EXTERNAL_SCALER_PORT": "8004",
+            "ATHERIA_EXTERNAL_SCALER_ADDRESS": "operator:8004",
+            "ATHERIA_EXTERNAL_METRICS_PORT": "0",
+        }
+    )
+    assert (settings.external_scaler_port, settings.external_scaler_address) == (8004, "operator:8004")
+    assert settings.external_metrics_port == 0
+    assert settings.external_metrics_certificates == "/etc/atheria/external-metrics"
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
+        ({**IMAGE, "ATHERIA_EXTERNAL_SCALER_PORT": "8004"}, "set both or none"),
+        ({**IMAGE, "ATHERIA_EXTERNAL_SCALER_ADDRESS": "x:1"}, "set both or none"),
+        ({**IMAGE, "ATHERIA_EXTERNAL_METRICS_PORT": "x"}, "ATHERIA_EXTERNAL_METRICS_PORT is 'x'"),
         ({}, names.ENV_SERVER_IMAGE),
         ({**IMAGE, "ATHERIA_IMAGE_PULL_POLICY": "often"}, "Always, IfNotPresent, Never"),
         ({**IMAGE, "ATHERIA_DEMAND_PORT": "x"}, "ATHERIA_DEMAND_PORT is 'x'"),

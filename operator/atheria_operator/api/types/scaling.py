@@ -55,6 +55,24 @@ class ScheduledMinimum(Part):
     )
 
 
+class ScaleToZero(Part):
+    """What becomes of the pods of a model that nobody calls."""
+
+    mode: Literal["delete", "sleep"] = Field(
+        default="delete",
+        description="delete: they go, and the next call starts one. sleep: standbyReplicas of them stay, loaded, not ready, with the "
+        "memory of their device freed as far as possible; the next call wakes one within about a second. A pod that sleeps keeps the "
+        "device that it asked for, and costs as much as one that serves. A change is a new revision. Needs the operator's standby key "
+        "(chart value standby.secretName), minReplicas 0 and class atheria. Default: delete.",
+    )
+    standbyReplicas: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="With mode sleep: pods that are always there, awake or asleep. Not above maxReplicas. Default: 1. From 1 to 1000.",
+    )
+
+
 class Scaling(Part):
     """How many pods."""
 
@@ -63,6 +81,22 @@ class Scaling(Part):
             refusal(
                 "self.minReplicas <= self.maxReplicas",
                 "minReplicas must not be above maxReplicas: lower minReplicas or raise maxReplicas",
+            ),
+            refusal(
+                "self.metric != 'latency' || !(self.class in ['hpa', 'keda'])",
+                "metric latency needs class atheria: HPA and KEDA divide a sum by a target",
+            ),
+            refusal(
+                "self.scaleToZero.mode != 'sleep' || self.minReplicas == 0",
+                "scaleToZero.mode sleep needs minReplicas 0: with a minimum no pod ever sleeps",
+            ),
+            refusal(
+                "self.scaleToZero.mode != 'sleep' || self.class == 'atheria'",
+                "scaleToZero.mode sleep needs class atheria: others know of no pods that sleep",
+            ),
+            refusal(
+                "self.scaleToZero.mode != 'sleep' || self.scaleToZero.standbyReplicas <= self.maxReplicas",
+                "scaleToZero.standbyReplicas must not be above maxReplicas: lower it or raise maxReplicas",
             ),
             refusal(
                 "self.schedule.all(window, window.minReplicas <= self.maxReplicas)",
@@ -154,6 +188,10 @@ class Scaling(Part):
         description="Time without any call after which the model goes to minReplicas, at most; sooner where keepAlive says so, but not "
         "before a minute. Default: 5m. At most 24h.",
     )
+    scaleToZero: ScaleToZero = Field(
+        default=ScaleToZero(),
+        description="What becomes of the last pods when nobody calls. Default: they are deleted.",
+    )
     keepAlive: Literal["coldStart", "idleTimeout"] = Field(
         default="coldStart",
         description="How long pods are kept that nobody needs. coldStart: until that has cost as much as their next start, as measured "
@@ -173,9 +211,10 @@ class Scaling(Part):
         description="Windows of the day with a minimum of pods of their own, e.g. office hours. Default: none. At most 16.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    scalingClass: Literal["atheria", "external"] = Field(
+    scalingClass: Literal["atheria", "hpa", "keda", "external"] = Field(
         default="atheria",
         alias="class",
-        description="Who decides the number of pods: atheria (from calls), or external (spec.replicas, as written through the "
-        "scale subresource by a person, HPA or KEDA). Default: atheria.",
+        description="Who decides the number of pods: atheria (from calls), hpa (a HorizontalPodAutoscaler that the operator makes; the "
+        "last pod goes and comes as with atheria), keda (a ScaledObject that the operator makes), or external (spec.replicas, as "
+        "anybody writes it through the scale subresource). Default: atheria.",
     )

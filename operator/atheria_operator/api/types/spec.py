@@ -75,5 +75,5 @@ class AtheriaModelSpec(Part):
         ge=0,
         le=1000,
         description="Pods asked for, behind the scale subresource; written by the gateway (0 to 1) and by the autoscaler, or by "
-        "whom scaling.class external names. Default: 0. From 0 to 1000.",
+        "whom scaling.class names. Default: 0. From 0 to 1000.",
     )

@@ -11,6 +11,7 @@ from pydantic import Field
 from atheria_operator.api.types.decision import ScaleDecision
 from atheria_operator.api.types.fields import Part, Preserved
 from atheria_operator.api.types.rollout import RolloutStatus
+from atheria_operator.api.types.standby import StandbyStatus
 
 
 class Condition(Part):
@@ -52,6 +53,22 @@ class Revision(Part):
     )
 
 
+class ServerStart(Part):
+    """What happened inside the pod, as its server measured it."""
+
+    importSeconds: float | None = Field(
+        default=None, ge=0, description="From the worker's process to its imported libraries, in seconds."
+    )
+    loadSeconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="To a model that computes: its files, weights, precision and compilation, in seconds.",
+    )
+    warmupSeconds: float | None = Field(
+        default=None, ge=0, description="To the last computed warm-up call, in seconds."
+    )
+
+
 class ColdStart(Part):
     """How long the last start of a first pod took, by phase."""
 
@@ -75,6 +92,21 @@ class ColdStart(Part):
     )
     totalSeconds: float | None = Field(
         default=None, ge=0, description="From the pod's creation to ready, in seconds."
+    )
+    server: ServerStart | None = Field(
+        default=None,
+        description="The part of readySeconds that the pod's server measured, exactly; without its front's own start.",
+    )
+
+
+class ServiceTime(Part):
+    """How long a pod works on a call, as the gateways' reports show; an operator that starts begins with it."""
+
+    revision: str = Field(max_length=253, description="Name of the revision that took the calls.")
+    seconds: float = Field(ge=0, description="Mean of the last minutes, in seconds, without waiting.")
+    measuredAt: str = Field(
+        description="When it was measured, RFC 3339 in UTC; not believed after a week.",
+        json_schema_extra={"format": "date-time"},
     )
 
 
@@ -364,13 +396,13 @@ class AtheriaModelStatus(Part):
         description="Facts by type: Accepted (the spec can be served), Ready (the spec as it is answers calls, or will after a wake), "
         "Warm (a pod is loaded and warmed up), Active (pods are asked for), QualityAccepted (the variant was compared with its fp32 "
         "baseline), Progressing (a change is on its way; False also when it was given up), UpgradeAvailable (the operator has "
-        "another server image).",
+        "another server image), ScalerReady (with another scaling.class than atheria: that autoscaler can work).",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     phase: str | None = Field(
         default=None,
         description="What the revision that the spec asks for does, one word for people; programs read conditions: Creating, "
-        "WaitingForNode, WaitingForGPU, Pulling, Downloading, Loading, Compiling, Warming, Serving, Draining, ScaledToZero, Failed.",
+        "WaitingForNode, WaitingForGPU, Pulling, Downloading, Loading, Compiling, Warming, Serving, Draining, ScaledToZero, Asleep, Failed.",
     )
     url: str | None = Field(
         default=None, description="Address inside the cluster, gRPC: <model>.<namespace>:8001."
@@ -397,6 +429,14 @@ class AtheriaModelStatus(Part):
     )
     coldStart: ColdStart | None = Field(
         default=None, description="Seconds by phase of the last start of a first pod."
+    )
+    standby: StandbyStatus | None = Field(
+        default=None, description="What sleeps, and what that frees; absent while no pod does."
+    )
+    serviceTime: ServiceTime | None = Field(
+        default=None,
+        description="Measured seconds of a call, which the autoscaler multiplies with the calls that arrive; written again when it has "
+        "changed by a tenth, at most once a minute.",
     )
     start: Start | None = Field(
         default=None, description="How far the first pod's start is; absent when no start is under way."
@@ -442,6 +482,10 @@ class AtheriaModelStatus(Part):
         default={},
         max_length=32,
         description="Summary of the server's validation report: figures and words by name, at most 32.",
+    )
+    scaledBy: str | None = Field(
+        default=None,
+        description="Who decides the number of pods: spec.scaling.class once its objects are in place; absent = atheria.",
     )
     lastDecisions: list[ScaleDecision] = Field(
         default=[],

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from atheria_contract import names
-from atheria_operator.api.model import HardwareProfile, ModelIntent
+from atheria_operator.api.model import HardwareProfile, ModelIntent, ScalingClass
 from atheria_operator.domain.desired.config_map import build_config_map
 from atheria_operator.domain.desired.deployment import build_deployment
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.desired.revision import DesiredRevision, build_revision, digest_of
 from atheria_operator.domain.desired.service_account import build_service_account
 from atheria_operator.domain.desired.services import build_gateway_service, build_pods_service
+from atheria_operator.domain.interop.horizontal_pod_autoscaler import build_horizontal_pod_autoscaler
 from atheria_operator.domain.observed import (
+    HORIZONTAL_POD_AUTOSCALER,
     SERVICE_ACCOUNT,
     Body,
     Observed,
@@ -61,6 +63,8 @@ class Plan:
     """Calls by revision of the canary's step that goes on; empty at its beginning and without one."""
     now: str
     """RFC 3339, when this was planned."""
+    retire: tuple[Body, ...]
+    """An autoscaler that decides no more: to be deleted before another begins."""
     delete: tuple[Body, ...]
     """Objects of revisions that nobody needs any more."""
 
@@ -104,6 +108,7 @@ def build_plan(
             build_pods_service(intent, revision),
             build_gateway_service(intent),
             _with_image(build_deployment(intent, revision), image),
+            *_autoscaler(intent),
         )
     ]
     # Old revisions go only after the switch is stored: until then the gateways send calls there.
@@ -122,6 +127,14 @@ def build_plan(
         ),
         counted=_counted(before, rollout, outside),
         now=outside.now,
+        retire=tuple(
+            body
+            for (kind, _), body in sorted(observed.children.items())
+            if kind == HORIZONTAL_POD_AUTOSCALER
+            and intent.scaling.scaling_class is not ScalingClass.HPA
+            and is_owned(body, intent.uid)
+            and not is_leaving(body)
+        ),
         delete=tuple(
             body
             for (kind, name), body in sorted(observed.children.items())
@@ -140,9 +153,13 @@ def initial_replicas(intent: ModelIntent, observed: Observed, active_before: str
     if before is not None:
         return replicas_of(before)
     requested = intent.requested_replicas
-    if not active_before and not intent.scaling.is_external:
+    if not active_before and intent.scaling.scaling_class is not ScalingClass.EXTERNAL:
         requested = max(requested, intent.scaling.initial_replicas)
     return intent.scaling.clamp(requested)
+
+
+_WHOLE: Final = frozenset({"selector", "nodeSelector"})
+"""Maps that the API takes as one value: one more key, from whomever, selects something else."""
 
 
 def stamp(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +178,8 @@ def contains(live: Any, desired: Any) -> bool:
         return True
     if isinstance(desired, Mapping):
         return isinstance(live, Mapping) and all(
-            contains(live.get(key), item) for key, item in desired.items()
+            live.get(key) == item if key in _WHOLE else contains(live.get(key), item)
+            for key, item in desired.items()
         )
     if isinstance(desired, (list, tuple)):
         return (
@@ -170,6 +188,11 @@ def contains(live: Any, desired: Any) -> bool:
             and all(contains(one, other) for one, other in zip(live, desired, strict=True))
         )
     return bool(live == desired)
+
+
+def _autoscaler(intent: ModelIntent) -> tuple[dict[str, Any], ...]:
+    is_wanted = intent.scaling.scaling_class is ScalingClass.HPA
+    return (build_horizontal_pod_autoscaler(intent),) if is_wanted else ()
 
 
 def _counted(before: RolloutState, after: RolloutState, outside: Outside) -> dict[str, CallFigures]:

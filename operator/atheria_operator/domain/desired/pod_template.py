@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from atheria_contract import names
@@ -14,6 +14,7 @@ from atheria_operator.domain.planning.placement import build_node_affinity, buil
 USER_ID: Final = 65532
 GRACE_SECONDS: Final = 40
 """Above the server's own drain delay and drain timeout."""
+_READY_WAIT_SECONDS: Final = 0.9
 _CONFIG_VOLUME: Final = "config"
 
 
@@ -23,6 +24,8 @@ class ServerDefaults:
 
     image: str
     pull_policy: str = "IfNotPresent"
+    standby_key: bytes = field(default=b"", repr=False)
+    """From which the tokens of models in standby follow; empty = no model may sleep."""
 
 
 def build_pod_template(
@@ -80,7 +83,10 @@ def _container(
             {"name": names.PORT_NAME_HTTP, "containerPort": names.PORT_HTTP, "protocol": "TCP"},
         ],
         # Loading may take long; a server that cannot load ends by itself, so waiting costs nothing.
-        "startupProbe": _probe("ready", period_seconds=1, failures=7200),
+        # It answers as soon as the model is ready, within a period: nobody waits for the next one.
+        "startupProbe": _probe(
+            f"ready?{names.QUERY_READY_WAIT}={_READY_WAIT_SECONDS:g}", period_seconds=1, failures=7200
+        ),
         "readinessProbe": _probe("ready", period_seconds=1, failures=2),
         "livenessProbe": _probe("live", period_seconds=10, failures=6),
         "resources": _resources(intent, profile),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final
 
 from atheria_contract.serving import ServingConfig
 from atheria_operator.api.model import HardwareProfile, ModelIntent
-from atheria_operator.domain.desired.pod_template import ServerDefaults, build_pod_template
+from atheria_operator.domain.desired.pod_template import GRACE_SECONDS, ServerDefaults, build_pod_template
 from atheria_operator.domain.names import revision_name
 
 HASH_LENGTH: Final = 10
+END_SECONDS: Final = 5.0
+"""Of a pod's grace: for the end of the server's own processes, after its calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ def build_revision(
 ) -> DesiredRevision:
     """The revision of an intent; scaling has no part in its hash."""
     template = build_pod_template(intent, profile, defaults)
-    config_json = config_text(intent.serving)
+    config_json = config_text(_within_grace(intent.serving, template))
     digest = digest_of({"config": config_json, "template": template})
     return DesiredRevision(
         hash=digest,
@@ -41,6 +43,15 @@ def build_revision(
         config_json=config_json,
         template=template,
     )
+
+
+def _within_grace(serving: ServingConfig, template: Mapping[str, Any]) -> ServingConfig:
+    """A person's own terminationGracePeriodSeconds is time for accepted calls: long streams get it, and a short one is kept to."""
+    grace_seconds = template["spec"].get("terminationGracePeriodSeconds")
+    if not isinstance(grace_seconds, int) or grace_seconds == GRACE_SECONDS:
+        return serving
+    left = grace_seconds - serving.drain_delay_seconds - END_SECONDS
+    return replace(serving, drain_timeout_seconds=max(0.0, left))
 
 
 def config_text(serving: ServingConfig) -> str:

@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from atheria_operator.api.model import ScalingMetric, ScalingPolicy
+from atheria_operator.api.model import ScalingClass, ScalingMetric, ScalingPolicy
 from atheria_operator.domain.scaling import capacity
 from atheria_operator.domain.scaling.by_concurrency import by_concurrency, is_over
 from atheria_operator.domain.scaling.by_latency import by_latency
@@ -41,8 +41,30 @@ def decide(
 ) -> tuple[ScalingState, Decision]:
     """The next state and the decision; `now_seconds` is a monotonic clock."""
     policy = _scheduled(policy, observation)
-    if policy.is_external:
+    if policy.scaling_class is ScalingClass.EXTERNAL:
         return _copy(observation, policy)
+    state, decision = _own(state, observation, policy, now_seconds)
+    if not policy.is_external or _takes_the_last(decision, policy):
+        return state, decision
+    # What is seen of the calls goes on: others are told of it, and the idle clock runs.
+    _, copied = _copy(observation, policy)
+    told = replace(copied, message=f"class {policy.scaling_class}: {copied.message}", inputs=decision.inputs)
+    return replace(state, decided=copied.replicas), told
+
+
+def _takes_the_last(decision: Decision, policy: ScalingPolicy) -> bool:
+    """A HorizontalPodAutoscaler never goes below one pod, so what follows from idleness is done beside it."""
+    return (
+        policy.scaling_class is ScalingClass.HPA
+        and decision.reason is ScalingReason.IDLE
+        and decision.replicas == 0
+    )
+
+
+def _own(
+    state: ScalingState, observation: Observation, policy: ScalingPolicy, now_seconds: float
+) -> tuple[ScalingState, Decision]:
+    """What this operator would do if it decided alone."""
     current = observation.current
     state = _after_gap(state, now_seconds)
     if state.decided is None or current > state.decided:

@@ -11,6 +11,7 @@ ACCEPTED: Final = "Accepted"
 READY: Final = "Ready"
 WARM: Final = "Warm"
 ACTIVE: Final = "Active"
+SCALER_READY: Final = "ScalerReady"
 QUALITY_ACCEPTED: Final = "QualityAccepted"
 MESSAGE_LIMIT: Final = 4096
 

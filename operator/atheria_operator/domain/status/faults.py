@@ -31,6 +31,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "DoesNotFit": Fault(is_retriable=False, next_step="lower batch size or precision, or name a larger profile"),
     "NoProfileFits": Fault(is_retriable=False, next_step="lower batch size or precision, or create a profile"),
     "DeviceConflict": Fault(is_retriable=False, next_step="ask for whole GPUs or for MIG slices, of one profile"),
+    "NoStandbyKey": Fault(
+        is_retriable=False, next_step="set the chart's value standby.secretName, or scaleToZero.mode delete"
+    ),
     "ForeignAnnotation": Fault(is_retriable=False, next_step="set the field that the message names instead"),
     "NameConflict": Fault(is_retriable=False, next_step="delete the object, or give the model another name"),
     "Refused": Fault(is_retriable=False, next_step="correct podTemplate, profile, quota or policy"),

@@ -39,7 +39,7 @@ def reported_parts(
     """Those of the newest ready pod of the revision that has reported, or those `before` when there is none."""
     for pod in reversed(ready_pods(observed, revision_hash)):
         if (report := reports.get(start_key(pod))) is not None:
-            return dict(report)
+            return {name: report[name] for name in REPORTED if name in report}
     return {name: before[name] for name in REPORTED if before.get(name)}
 
 

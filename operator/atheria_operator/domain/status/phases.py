@@ -28,6 +28,7 @@ class Phase(StrEnum):
     SERVING = "Serving"
     DRAINING = "Draining"
     SCALED_TO_ZERO = "ScaledToZero"
+    ASLEEP = "Asleep"
     FAILED = "Failed"
 
 

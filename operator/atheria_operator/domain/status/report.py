@@ -19,8 +19,10 @@ _LARGEST: Final = 2**63 - 1
 _DIRECTIONS: Final = ("higher", "lower")
 _OUTCOMES: Final = ("passed", "failed", "not gated", "within noise")
 
+START: Final = "start of the server"
+"""In Parts, beside fields of the status: what is shown within status.coldStart."""
 Parts = Mapping[str, Any]
-"""Fields of AtheriaModel's status: quality, precision, compileCache, warmup, steadiness, evaluation; those that were told."""
+"""Fields of AtheriaModel's status: quality, precision, compileCache, warmup, steadiness, evaluation; those that were told. And START."""
 
 
 def read_report(answer: Any, *, revision: str, pod: str) -> Parts:
@@ -38,7 +40,17 @@ def read_report(answer: Any, *, revision: str, pod: str) -> Parts:
         found["warmup"] = warm
     if figures := _figures(_object(told.get("evaluation"))):
         found["evaluation"] = figures
+    if start := _start(_object(told.get("start_seconds"))):
+        found[START] = start
     return found
+
+
+def _start(told: Mapping[str, Any]) -> dict[str, Any]:
+    return _told(
+        importSeconds=_seconds(told.get("import")),
+        loadSeconds=_seconds(told.get("setup")),
+        warmupSeconds=_seconds(told.get("warmup")),
+    )
 
 
 def _quality(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from atheria_contract import names
 from atheria_operator.api.model import ModelKey, Problem
 from atheria_operator.domain.names import model_url, selector_text
-from atheria_operator.domain.observed import Observed, is_leaving, replicas_of, revision_hash_of
+from atheria_operator.domain.observed import Body, Observed, is_leaving, replicas_of, revision_hash_of
 from atheria_operator.domain.pods import (
     POD_STUCK,
     Told,
@@ -22,6 +22,7 @@ from atheria_operator.domain.pods import (
     start_key,
 )
 from atheria_operator.domain.rollout.state import Phase as RolloutPhase
+from atheria_operator.domain.scaling.learnt import Measured, service_time_status
 from atheria_operator.domain.status.cold_start import cold_start
 from atheria_operator.domain.status.conditions import (
     ACCEPTED,
@@ -40,6 +41,7 @@ from atheria_operator.domain.status.optimization import (
 )
 from atheria_operator.domain.status.phases import Phase
 from atheria_operator.domain.status.report import Parts
+from atheria_operator.domain.status.rest import Rest, rest_words, sleeping_in, standby_status
 from atheria_operator.domain.status.rollout import RolloutParts, of_held_back, parts_before
 from atheria_operator.domain.status.start import (
     current_start,
@@ -79,16 +81,26 @@ class StatusInput:
     """What pods told about their model, by `pods.start_key`."""
     told: Mapping[str, Told] = field(default_factory=dict)
     """What is known of starting pods, by `pods.start_key`."""
+    rests: Mapping[str, Rest] = field(default_factory=dict)
+    """What is known of sleeping pods, by `pods.start_key`."""
+    sleeps: bool = False
+    """At zero the model's pods sleep instead of going."""
     cost: Mapping[str, Any] | None = None
     """status.cost; None before anything was counted."""
     rollout: RolloutParts | None = None
     """What the plan decided; None while there is no plan: what is stored stays."""
     last_call: str = ""
     """RFC 3339; empty = none was seen."""
+    service: Measured | None = None
+    """Seconds of a call; None = not measured yet by this operator: what is stored stays."""
     hardware: Mapping[str, Any] = field(default_factory=dict)
     """status.hardware; empty before a profile was chosen."""
     note: str = ""
     """What was planned, for the message of Accepted."""
+    scaled_by: str = ""
+    """spec.scaling.class once its objects are in place; empty = as atheria."""
+    scaler: tuple[Condition, ...] = ()
+    """ScalerReady, where somebody else decides."""
     is_baseline: bool = False
     """The spec asks for nothing that would have to be compared with the model as it is."""
 
@@ -114,7 +126,15 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
         )
     )
     rollout = given.rollout or parts_before(given.before, given.active_revision)
-    facts = (_accepted(given), ready, _warm(given, parts), _active(given), quality, *rollout.conditions)
+    facts = (
+        _accepted(given),
+        ready,
+        _warm(given, parts),
+        _active(given),
+        quality,
+        *rollout.conditions,
+        *given.scaler,
+    )
     pods = [pod for pod in given.observed.pods if not is_leaving(pod)]
     active_hash = _hash_of(given, given.active_revision)
     status: dict[str, Any] = {
@@ -148,7 +168,13 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
         status["activeRevision"] = given.active_revision
     if given.calls is not None:
         status["queue"] = given.calls
-    measured = cold_start(given.key.name, active_hash, given.observed, given.before.get("coldStart"))
+    measured = cold_start(
+        given.key.name, active_hash, given.observed, given.before.get("coldStart"), given.reports
+    )
+    known = {(given.before.get(part) or {}).get("pod") for part in ("start", "coldStart")}
+    if given.sleeps and measured and measured["pod"] not in known:
+        # Nobody saw it start: it is ready again after a sleep.
+        measured = given.before.get("coldStart")
     if measured:
         status["coldStart"] = dict(measured)
     status["starts"] = _starts(given, active_hash, measured)
@@ -163,8 +189,14 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
         }
     if given.cost is not None:
         status["cost"] = dict(given.cost)
+    if standby := standby_status(_asleep(given, active_hash), given.rests, given.before):
+        status["standby"] = standby
+    if given.scaled_by:
+        status["scaledBy"] = given.scaled_by
     if given.last_call:
         status["lastCallTime"] = given.last_call
+    if learnt := service_time_status(given.before.get("serviceTime"), given.service):
+        status["serviceTime"] = dict(learnt)
     return status
 
 
@@ -212,10 +244,17 @@ def _accepted(given: StatusInput) -> Condition:
     return Condition(type=ACCEPTED, status="True", reason="Accepted", message=f"the spec can be served{note}")
 
 
+def _asleep(given: StatusInput, revision_hash: str) -> tuple[Body, ...]:
+    """Pods of a revision that sleep."""
+    pods = pods_of(given.observed, revision_hash) if revision_hash else ()
+    return sleeping_in(pods, given.rests, given.told, given.before)
+
+
 def _start(given: StatusInput, desired_hash: str, now: str) -> dict[str, Any] | None:
     """status.start: of the oldest pod of the revision that the spec asks for, while none is ready."""
-    pods = pods_of(given.observed, desired_hash)
-    if not pods or ready_pods(given.observed, desired_hash):
+    asleep = _asleep(given, desired_hash)
+    pods = tuple(pod for pod in pods_of(given.observed, desired_hash) if pod not in asleep)
+    if not pods or asleep or ready_pods(given.observed, desired_hash):
         return None
     return current_start(given.key.name, pods[0], given.told.get(start_key(pods[0])), given.before, now)
 
@@ -233,6 +272,8 @@ def _phase(given: StatusInput, ready: Condition, failure: Mapping[str, str] | No
     """One word for people, of the revision that the spec asks for."""
     if given.problem or failure is not None:
         return Phase.FAILED
+    if ready.reason == names.REASON_ASLEEP:
+        return Phase.ASLEEP
     if ready.status == "True" and ready.reason != SCALED_TO_ZERO:
         return Phase.SERVING
     if ready.reason == SCALED_TO_ZERO:
@@ -274,6 +315,13 @@ def _ready(
             reason=failure["reason"],
             message=failure["message"] + _still_served(given),
         )
+    if asleep := _asleep(given, _hash_of(given, revision)):
+        return Condition(
+            type=READY,
+            status="True",
+            reason=names.REASON_ASLEEP,
+            message=f"{rest_words(asleep, given.rests, given.before)}; the next call is held, wakes one and is then answered",
+        )
     held_back = of_held_back(given.rollout, revision) if asked == 0 else None
     if held_back is not None:
         return held_back
@@ -309,6 +357,13 @@ def _warm(given: StatusInput, parts: Parts) -> Condition:
                 "see status.warmup",
             )
         return Condition(type=WARM, status="True", reason="WarmedUp", message="a pod is loaded and warmed up")
+    if _asleep(given, _hash_of(given, revision)):
+        return Condition(
+            type=WARM,
+            status="True",
+            reason=names.REASON_ASLEEP,
+            message="a pod is loaded and warmed up, and sleeps",
+        )
     deployment = given.observed.deployments(given.uid).get(revision)
     if deployment is not None and replicas_of(deployment) == 0:
         return Condition(
@@ -320,6 +375,10 @@ def _warm(given: StatusInput, parts: Parts) -> Condition:
 
 def _active(given: StatusInput) -> Condition:
     asked = max((replicas_of(body) for body in given.observed.deployments(given.uid).values()), default=0)
+    active = _hash_of(given, given.active_revision)
+    if (asleep := _asleep(given, active)) and not ready_pods(given.observed, active):
+        words = f"{len(asleep)} pods sleep and keep their devices, none is awake"
+        return Condition(type=ACTIVE, status="False", reason=names.REASON_ASLEEP, message=words)
     if asked:
         return Condition(type=ACTIVE, status="True", reason="Scaled", message=f"{asked} pods are asked for")
     if given.observed.deployments(given.uid):

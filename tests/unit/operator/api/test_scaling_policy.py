@@ -90,3 +90,29 @@ def test_what_the_api_server_could_not_know_is_refused_with_field_value_and_what
     with pytest.raises(ValueError, match=r"spec\.scaling") as refused:
         policy(**fields)
     assert words in str(refused.value)
+
+
+def test_pods_that_sleep_at_zero_are_counted_and_others_go() -> None:
+    assert policy(scaleToZero={"mode": "sleep"}).standby_replicas == 1
+    found = policy(maxReplicas=4, scaleToZero={"mode": "sleep", "standbyReplicas": 3})
+    assert (found.sleeps, found.standby_replicas) == (True, 3)
+    assert not policy(maxReplicas=4, scaleToZero={"mode": "delete", "standbyReplicas": 3}).sleeps
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"minReplicas": 1},
+            "minReplicas 1, with which no pod ever sleeps: set minReplicas 0, or mode delete",
+        ),
+        ({"class": "keda"}, "class 'keda', which knows of no pods that sleep"),
+        (
+            {"scaleToZero": {"mode": "sleep", "standbyReplicas": 2}},
+            "standbyReplicas is 2, above maxReplicas 1",
+        ),
+    ],
+)
+def test_what_cannot_sleep_is_refused_with_what_to_do(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        policy(**{"scaleToZero": {"mode": "sleep"}, **given})

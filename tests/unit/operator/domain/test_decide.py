@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atheria_operator.api.model import ScalingPolicy
+from atheria_operator.api.model import ScalingClass, ScalingPolicy
 from atheria_operator.domain.scaling.decide import STARTUP_ALLOWANCE_SECONDS, decide
 from atheria_operator.domain.scaling.decision import Decision, ScalingReason
 from atheria_operator.domain.scaling.demand import Demand
@@ -150,7 +150,7 @@ def test_a_minimum_is_raised_to_without_any_report_and_a_maximum_lowered_to() ->
 
 
 def test_an_external_class_copies_the_request_within_the_bounds() -> None:
-    policy = ScalingPolicy(min_replicas=1, max_replicas=3, is_external=True)
+    policy = ScalingPolicy(min_replicas=1, max_replicas=3, scaling_class=ScalingClass.EXTERNAL)
     for requested, decided in ((0, 1), (2, 2), (9, 3)):
         observation = Observation(
             requested_replicas=requested, actual_replicas=7, ready_replicas=7, demand=calls(99)

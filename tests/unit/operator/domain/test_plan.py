@@ -77,6 +77,17 @@ def test_what_is_there_already_is_not_applied_again(intent: Intents, planned: Pl
     assert again.apply == ()
 
 
+def test_a_key_that_somebody_adds_to_what_a_service_selects_is_taken_out(
+    intent: Intents, planned: Planner
+) -> None:
+    first = planned(intent())
+    service = next(body for body in first.apply if body["kind"] == "Service" and "selector" in body["spec"])
+    selector = {**service["spec"]["selector"], "edited": "by-hand"}
+    edited = {**service, "spec": {**service["spec"], "selector": selector}}
+    live = [edited if body is service else body for body in first.apply]
+    assert planned(intent(), as_observed(*live), first.active_revision).apply == (service,)
+
+
 def test_a_field_that_differs_or_an_annotation_of_another_intent_is_applied(
     intent: Intents, planned: Planner
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atheria_operator.api.types import AtheriaModelStatus
-from atheria_operator.domain.status.report import MAX_ENTRIES, read_report
+from atheria_operator.domain.status.report import MAX_ENTRIES, START, read_report
 
 ANSWER: dict[str, Any] = {
     "precision": {"policy": "hierarchy", "why": "asked for", "layers": [{}], "notes": []},
@@ -77,6 +77,12 @@ def test_a_shape_is_one_word(shape: Any, name: str | None) -> None:
     assert found.get("shape") == name
 
 
+def test_the_seconds_of_the_servers_start_are_kept_as_far_as_they_are_seconds() -> None:
+    told = {"start_seconds": {"import": 1.23456, "setup": 0, "warmup": -1, "else": 3}}
+    assert parts(told) == {START: {"importSeconds": 1.235, "loadSeconds": 0.0}}
+    assert parts({"start_seconds": 3.0}) == {}
+
+
 @pytest.mark.parametrize("answer", [None, [], "text", 7, {}, {"quality": [], "warm": {}, "compile": 1}])
 def test_an_answer_that_tells_nothing_is_no_part(answer: Any) -> None:
     assert parts(answer) == {}
@@ -104,6 +110,7 @@ _KEYS = st.sampled_from(
         *("precision", "policy", "why", "weight_bytes", "quality", "passed", "profile", "reason", "message"),
         *("measurements", "name", "value", "limit", "compile", "mode", "cache", "graphs", "seconds"),
         *("saved_seconds", "warm", "shape", "rows", "compile_seconds", "run_seconds", "evaluation"),
+        *("start_seconds", "import", "setup", "warmup"),
     ]
 )
 
@@ -117,5 +124,7 @@ _KEYS = st.sampled_from(
 )
 def test_no_answer_makes_a_status_that_the_schema_refuses(answer: Any) -> None:
     found = parts(answer)
+    start = {"server": found.pop(START)} if START in found else {}
+    found["coldStart"] = {"pod": "p", "revision": "qca-a", "startedAt": "2026-01-01T00:00:00Z", **start}
     AtheriaModelStatus.model_validate(found)
     json.dumps(found, allow_nan=False)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from atheria_contract.serving import parse_serving_config
 from atheria_operator.api.model import HardwareProfile, ModelIntent
-from atheria_operator.domain.desired.pod_template import ServerDefaults
-from atheria_operator.domain.desired.revision import HASH_LENGTH, build_revision, digest_of
+from atheria_operator.domain.desired.pod_template import GRACE_SECONDS, ServerDefaults
+from atheria_operator.domain.desired.revision import END_SECONDS, HASH_LENGTH, build_revision, digest_of
 
 Intents = Callable[..., ModelIntent]
 JSON = st.recursive(
@@ -81,3 +82,25 @@ def test_another_image_or_profile_is_another_revision(
         build_revision(intent(), replace(cpu, node_selector={"a": "b"}), defaults).hash,
     }
     assert len(hashes) == 4
+
+
+@pytest.mark.parametrize(
+    ("grace_seconds", "drain_seconds"), [(None, 20.0), (40, 20.0), (600, 592.0), (20, 12.0), (5, 0.0)]
+)
+def test_accepted_calls_get_a_persons_own_grace_period(
+    intent: Intents,
+    cpu: HardwareProfile,
+    defaults: ServerDefaults,
+    grace_seconds: int | None,
+    drain_seconds: float,
+) -> None:
+    own = (
+        {}
+        if grace_seconds is None
+        else {"podTemplate": {"spec": {"terminationGracePeriodSeconds": grace_seconds}}}
+    )
+    config = parse_serving_config(build_revision(intent(**own), cpu, defaults).config_json)
+    assert config.drain_timeout_seconds == drain_seconds
+    assert config.drain_delay_seconds + config.drain_timeout_seconds + END_SECONDS <= max(
+        grace_seconds or GRACE_SECONDS, 8
+    )

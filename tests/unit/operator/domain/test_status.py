@@ -10,6 +10,7 @@ from atheria_contract import names
 from atheria_operator.api.model import ModelKey, Problem
 from atheria_operator.domain.observed import Observed
 from atheria_operator.domain.status.conditions import Condition, merge_conditions
+from atheria_operator.domain.status.report import START
 from atheria_operator.domain.status.summary import StatusInput, build_status, needs_write
 
 KEY = ModelKey(namespace="demo", name="qca")
@@ -89,6 +90,18 @@ def test_a_ready_pod_makes_ready_warm_and_active_and_is_measured() -> None:
         "totalSeconds": 6.0,
     }
     assert all(c["observedGeneration"] == 3 for c in status["conditions"])
+
+
+def test_what_the_server_measured_of_its_start_is_added_when_it_has_told() -> None:
+    objects = (deployment("b", 1), pod("p", "b", ready=True))
+    before = status_of(*objects)
+    inside = {"importSeconds": 1.4, "loadSeconds": 0.1, "warmupSeconds": 0.2}
+    told = {"p/2026-01-01T00:00:03Z": {START: inside}, "q/2026-01-01T00:00:03Z": {START: {"importSeconds": 9.0}}}
+    status = status_of(*objects, before=before, reports=told)
+    assert status["coldStart"] == {**before["coldStart"], "server": inside}
+    assert status["starts"] == before["starts"]
+    # A new operator has no reports yet: what is stored stays.
+    assert status_of(*objects, before=status)["coldStart"] == status["coldStart"]
 
 
 def test_zero_pods_is_ready_but_neither_warm_nor_active_and_the_last_cold_start_stays() -> None:

@@ -95,6 +95,9 @@ class World:
     def forget(self, key: ModelKey) -> None:
         self.forgotten.append(key)
 
+    def reported(self, _key: ModelKey, _figures: Any) -> None:
+        pass
+
     def reconciled(self, _seconds: float, _reason: str) -> None:
         pass
 

@@ -46,7 +46,9 @@ class World:
         self.numbers: list[int] = []
         self.decisions: deque[Mapping[str, Any]] = deque(maxlen=10)
         ports: Any = self
-        given_ports = ScalingPorts(cluster=ports, demand=ports, clock=ports, events=ports, telemetry=ports)
+        given_ports = ScalingPorts(
+            cluster=ports, demand=ports, clock=ports, events=ports, telemetry=ports, pods=ports
+        )
         self.meter = Meter(ports, {})
         self.scaler = Scaler(KEY, given_ports, self.decisions, self.meter)
 
@@ -65,7 +67,7 @@ class World:
     def publish(self, *_: Any, **__: Any) -> None:
         """Not looked at."""
 
-    replicas = scaled = publish
+    replicas = scaled = decided = publish
 
     async def read_scale(self, ref: ObjectRef) -> Scale | None:
         return self.scales[ref.kind]

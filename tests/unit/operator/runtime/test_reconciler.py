@@ -11,6 +11,7 @@ from atheria_contract import names
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.observed import Observed
+from atheria_operator.domain.status.figures import StatusFigures
 from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import CONFLICT, ClusterError, ObjectRef
 from atheria_operator.runtime.reconciler import ReconcilePorts, Reconciler, View
@@ -80,6 +81,8 @@ class Rig:
     def __init__(self) -> None:
         self.cluster = Memory()
         self.events: list[tuple[bool, str]] = []
+        self.figures: list[StatusFigures] = []
+        self.devices = ("", 0)
         self.pods: tuple[Mapping[str, Any], ...] = ()
         self.reports: dict[str, Mapping[str, Any]] = {}
         ports: Any = self
@@ -108,6 +111,12 @@ class Rig:
 
     def now(self) -> str:
         return "2026-01-01T00:00:00Z"
+
+    def reported(self, _: ModelKey, figures: StatusFigures) -> None:
+        self.figures.append(figures)
+
+    def holds(self, _: ModelKey, profile: str, devices: int) -> None:
+        self.devices = (profile, devices)
 
     def publish(self, _: Any, *, is_warning: bool, reason: str, message: str) -> None:
         self.events.append((is_warning, reason))
@@ -185,6 +194,20 @@ async def test_a_second_round_writes_nothing(body: Bodies) -> None:
     rig.cluster.calls.clear()
     await rig.round({**body(), "status": rig.cluster.status})
     assert rig.cluster.calls == []
+
+
+async def test_a_profile_without_devices_holds_none(body: Bodies) -> None:
+    rig = Rig()
+    await rig.round(body())
+    assert rig.devices == ("cpu", 0)
+
+
+async def test_each_round_tells_its_figures_also_when_nothing_is_written(body: Bodies) -> None:
+    rig = Rig()
+    for count in (1, 2, 3):
+        await rig.round({**body(), "status": rig.cluster.status})
+        assert len(rig.figures) == count
+    assert rig.figures[-1].phase == rig.cluster.status["phase"]
 
 
 async def test_the_switch_is_stored_before_the_old_revision_is_deleted(body: Bodies) -> None:

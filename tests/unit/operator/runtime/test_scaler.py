@@ -30,7 +30,7 @@ class Memory:
             MODEL: Scale(replicas=model, resource_version="1"),
             DEPLOYMENT: Scale(replicas=deployment, resource_version="1"),
         }
-        self.writes: list[tuple[str, int]] = []
+        self.writes: list[tuple[str, int | None]] = []
         self.before_write: Callable[[], None] = lambda: None
 
     async def read_scale(self, ref: ObjectRef) -> Scale | None:
@@ -43,6 +43,10 @@ class Memory:
         self.writes.append((ref.kind, scale.replicas))
         self.set(ref, scale.replicas)
         return self.scales[ref]
+
+    async def set_deletion_cost(self, pod: ObjectRef, uid: str, cost: int | None) -> None:
+        assert pod.name == uid
+        self.writes.append((f"cost of {pod.name}", cost))
 
     def set(self, ref: ObjectRef, replicas: int) -> None:
         version = str(max(int(scale.resource_version) for scale in self.scales.values()) + 1)
@@ -70,12 +74,16 @@ class Rig:
         self.now_seconds = 100.0
         self.wall = "2026-01-01T00:00:00Z"
         self.said: Demand | None = None
+        self.in_flight: dict[str, int] = {}
         self.events: list[str] = []
+        self.shown: Mapping[str, float] = {}
         self.decisions: deque[Mapping[str, Any]] = deque(maxlen=10)
         ports: Any = self
         self.scaler = Scaler(
             KEY,
-            ScalingPorts(cluster=ports.memory, demand=ports, clock=ports, events=ports, telemetry=ports),
+            ScalingPorts(
+                cluster=ports.memory, demand=ports, clock=ports, events=ports, telemetry=ports, pods=ports
+            ),
             self.decisions,
             Meter(ports, {}),
         )
@@ -85,6 +93,9 @@ class Rig:
 
     def demand(self, _: ModelKey) -> Demand | None:
         return self.said
+
+    async def fetch(self, url: str) -> Any:
+        return {names.READY_IN_FLIGHT: self.in_flight[url.removeprefix("http://").partition(":")[0]]}
 
     def monotonic_seconds(self) -> float:
         return self.now_seconds
@@ -100,6 +111,9 @@ class Rig:
 
     def scaled(self, *_: Any) -> None:
         """Metrics are not looked at here."""
+
+    def decided(self, _: ModelKey, inputs: Mapping[str, float]) -> None:
+        self.shown = inputs
 
     async def tick(self, body: Any, observed: Observed | None = None) -> float | None:
         scale = self.memory.scales[MODEL]
@@ -146,6 +160,20 @@ async def test_pods_come_before_the_request_and_go_after_it(body: Bodies) -> Non
     assert rig.memory.writes == [(names.MODEL_KIND, 0), ("Deployment", 0)]
     assert rig.events[-1].startswith("ScaledDown: from 3 to 0 pods: no call for 10 s")
     assert [d["replicas"] for d in rig.decisions] == [0, 3]
+
+
+async def test_what_was_seen_is_shown_until_there_is_nothing_to_decide(body: Bodies) -> None:
+    rig = Rig(Memory(0, 0))
+    model = ready(body(scaling=SCALING))
+    rig.said = calls(5)
+    await rig.tick(model)
+    assert (rig.shown["held"], rig.shown["ready"]) == (5.0, 1.0)
+    rig.said = Demand(held=0, in_flight=0, arrivals_total=5, is_complete=True)
+    await rig.tick(model)
+    assert rig.shown["held"] == 0.0
+    rig.now_seconds += 11
+    await rig.tick(model)
+    assert rig.shown == {}, "nobody looks any more, so what was seen last would stay"
 
 
 async def test_a_wake_between_the_look_and_the_write_is_not_undone(body: Bodies) -> None:
@@ -287,3 +315,36 @@ async def test_an_idle_model_with_a_schedule_looks_at_the_clock(body: Bodies) ->
     rig.wall = "2026-01-01T08:00:00Z"
     await rig.tick(model)
     assert rig.memory.scales[DEPLOYMENT].replicas == 2
+
+
+def with_pods(memory: Memory, **costs: str) -> Observed:
+    """The Deployment with ready pods by name, each with the deletion cost that is written on it (empty = none)."""
+    pods = tuple(
+        {
+            "metadata": {
+                "name": name,
+                "uid": name,
+                "labels": {names.LABEL_REVISION: "a"},
+                "annotations": {names.ANNOTATION_DELETION_COST: cost} if cost else {},
+            },
+            "status": {"podIP": name, "conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        for name, cost in costs.items()
+    )
+    return Observed(children=memory.observed().children, pods=pods)
+
+
+async def test_before_pods_go_the_idle_ones_are_marked_and_a_mark_that_was_in_vain_is_taken_back(
+    body: Bodies,
+) -> None:
+    rig = Rig(Memory(2, 3))
+    rig.in_flight = {"busy": 2, "idle": 0, "also": 1}
+    external = body(scaling={"class": "external", "maxReplicas": 3})
+    await rig.tick(external, with_pods(rig.memory, busy="", idle="", also=""))
+    assert rig.memory.writes == [("cost of idle", -1), ("Deployment", 2)]
+    rig.memory.writes.clear()
+    # Somebody raises it again before the ReplicaSet has looked.
+    rig.memory.set(MODEL, 3)
+    rig.memory.set(DEPLOYMENT, 3)
+    await rig.tick(external, with_pods(rig.memory, busy="", idle="-1", also=""))
+    assert rig.memory.writes == [("cost of idle", None)]

@@ -10,8 +10,15 @@ from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.observed import Observed
 from atheria_operator.domain.pods import Told
 from atheria_operator.domain.status.phases import Phase
+from atheria_operator.domain.status.rest import Rest
 from atheria_operator.runtime.ports import ClusterError, ReportError
-from atheria_operator.runtime.start_watcher import ASK_SECONDS, PER_SECOND, PODS_ASKED, StartWatcher
+from atheria_operator.runtime.start_watcher import (
+    ASK_SECONDS,
+    PER_SECOND,
+    PODS_ASKED,
+    REST_SECONDS,
+    StartWatcher,
+)
 
 KEY = ModelKey(namespace="demo", name="qca")
 URL = f"http://10.0.0.1:8000{names.PATH_READY}"
@@ -27,8 +34,9 @@ class Rig:
         self.now_seconds = 100.0
         self.told: dict[str, Told] = {}
         self.starting: set[ModelKey] = set()
+        self.rests: dict[str, Rest] = {}
         ports: Any = self
-        self.watcher = StartWatcher(KEY, ports, ports, ports, self.told, self.starting)
+        self.watcher = StartWatcher(KEY, ports, ports, ports, self.told, self.starting, self.rests)
 
     async def fetch(self, url: str, *, may_be_unready: bool) -> Any:
         assert may_be_unready
@@ -113,3 +121,25 @@ async def test_of_many_starting_pods_a_few_are_asked() -> None:
     rig = Rig()
     await rig.round(*(pod(f"p{index}") for index in range(50)))
     assert len(rig.asked) == PODS_ASKED
+
+
+async def test_a_pod_that_sleeps_is_asked_seldom_and_is_no_start() -> None:
+    rig = Rig()
+    rig.answer = {"ready": False, "reason": "…", names.READY_STANDBY: {"state": "falling asleep"}}
+    assert (await rig.round(pod()))[0]
+    assert rig.rests == {"p/1": Rest()}
+    rig.answer[names.READY_STANDBY] = {"state": "asleep", "freed_bytes": 7}
+    rig.now_seconds += ASK_SECONDS
+    # Until it says asleep it is asked as often as one that starts.
+    assert (await rig.round(pod()))[0]
+    assert rig.rests == {"p/1": Rest(is_asleep=True, freed_bytes=7)}
+    assert await rig.round(pod()) == (False, REST_SECONDS)
+    assert rig.starting == set()
+    asked = len(rig.asked)
+    rig.now_seconds += REST_SECONDS / 3
+    await rig.round(pod())
+    assert len(rig.asked) == asked
+    rig.now_seconds += REST_SECONDS
+    rig.answer = {"ready": False, "reason": "the model is not loaded yet: loading"}
+    assert (await rig.round(pod()))[0], "its container started anew meanwhile"
+    assert rig.rests == {}

@@ -224,3 +224,21 @@ def test_no_call_vanishes_and_pods_are_paid_for_what_they_do(
     )
     if kind is not FaultKind.POD_CRASH:
         assert outcome.lost == 0
+
+
+def test_a_pod_that_was_let_go_is_paid_for_until_its_end_and_for_its_call_if_that_takes_longer() -> None:
+    world = replace(WORLD, end_seconds=3.0)
+
+    def outcome_of(service_seconds: float) -> Outcome:
+        # Let go at 2 s: decided at 1 s.
+        return run(Scripted(wanted=lambda _: 0, first_replicas=1), calls((0.0, service_seconds)), world)
+
+    assert outcome_of(0.5).gpu_seconds == 5.0
+    assert outcome_of(8.0).gpu_seconds == 8.0
+    assert outcome_of(0.5).requested_seconds == 1.0
+
+
+def test_the_pods_asked_for_are_summed_over_the_time() -> None:
+    outcome = run(Scripted(wanted=lambda now: 3 if now < 11 else 1), calls((0.0, 1.0)))
+    # Three from the first call to 11 s, one until the end at 20 s.
+    assert outcome.requested_seconds == 33.0 + 9.0

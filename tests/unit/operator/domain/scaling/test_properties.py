@@ -13,6 +13,7 @@ from atheria_operator.domain.scaling.decide import LONGEST_GAP_SECONDS, decide
 from atheria_operator.domain.scaling.decision import Decision
 from atheria_operator.domain.scaling.demand import Demand
 from atheria_operator.domain.scaling.keep_alive import idle_seconds, worth_seconds
+from atheria_operator.domain.scaling.learnt import LEAST_SECONDS, MOST_SECONDS, restored
 from atheria_operator.domain.scaling.observation import Observation
 from atheria_operator.domain.scaling.state import ScalingState
 
@@ -184,3 +185,38 @@ def test_what_somebody_else_raised_stays_for_a_whole_idle_time(run: Run, step: S
     quiet = replace(step, held=0, in_flight=0, arrived=0, complete=True, silent=False, seconds=0.5)
     if raised > run.policy.min_replicas:
         assert run.take(quiet).replicas >= min(1, raised)
+
+
+STORED_SECONDS = st.none() | st.floats(LEAST_SECONDS, MOST_SECONDS) | st.floats()
+
+
+@SETTINGS
+@given(
+    policy=POLICIES,
+    cold_start=COLD_STARTS,
+    replicas=st.integers(0, 20),
+    seconds=STORED_SECONDS,
+    silence=st.lists(STEPS, max_size=15),
+    first=STEPS,
+)
+def test_a_restart_with_whatever_was_stored_takes_nothing_away_by_silence(
+    policy: ScalingPolicy,
+    cold_start: float | None,
+    replicas: int,
+    seconds: float | None,
+    silence: list[Step],
+    first: Step,
+) -> None:
+    """From the start of the operator until gateways have spoken, and at the first complete reports after that."""
+    now = "2026-11-21T12:00:00Z"
+    status = {
+        "activeRevision": "qca-a",
+        "serviceTime": {"revision": "qca-a", "seconds": seconds, "measuredAt": now},
+    }
+    run = Run(policy=policy, cold_start=cold_start, replicas=policy.clamp(replicas))
+    run.state = ScalingState(service=restored(status, now))
+    for step in silence:
+        before = run.replicas
+        assert run.take(replace(step, silent=step.silent or step.complete)).replicas >= before
+    before = run.replicas
+    assert run.take(first).replicas >= before

@@ -1,0 +1,1 @@
+"""Other autoscalers decide: what they are told, and the objects by which they find a model."""

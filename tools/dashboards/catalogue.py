@@ -1,0 +1,22 @@
+"""All dashboards, as files."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from dashboards.autoscaler import AUTOSCALER
+from dashboards.fleet import FLEET
+from dashboards.gpu import GPU
+from dashboards.health import HEALTH
+from dashboards.model import MODEL_BOARD
+
+BOARDS: Final = (FLEET, MODEL_BOARD, AUTOSCALER, GPU, HEALTH)
+
+
+def files() -> dict[str, str]:
+    """Content by file name."""
+    return {
+        f"{board.uid}.json": json.dumps(board.as_json(), indent=1, ensure_ascii=False) + "\n"
+        for board in BOARDS
+    }
