@@ -112,6 +112,16 @@ def test_an_idle_model_goes_to_zero_by_itself_and_the_next_call_wakes_it(cluster
         assert np.array_equal(first, second)
         assert live_pods(cluster, name)
         client.close()
+        inside = wait_for(
+            "the seconds of the server's start",
+            lambda: (cluster.get("atheriamodel", name, NAMESPACE)["status"].get("coldStart") or {}).get(
+                "server"
+            ),
+            timeout_seconds=60,
+            describe=lambda: str(cluster.get("atheriamodel", name, NAMESPACE)["status"].get("coldStart")),
+        )
+        assert inside["importSeconds"] > 0
+        assert {"loadSeconds", "warmupSeconds"} <= inside.keys()
     finally:
         delete(cluster, name)
 
