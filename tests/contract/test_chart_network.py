@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import pytest
@@ -14,7 +15,7 @@ from tests.contract.chart import ROOT, SYSTEM_NAMESPACE, Object, pod_specs, rend
 
 SCRAPER: Final = '[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]'
 ENABLED: Final = (
-    *("--set", "networkPolicy.enabled=true,networkPolicy.modelNamespaces={demo}"),
+    *("--set", "crds.enabled=false,networkPolicy.enabled=true,networkPolicy.modelNamespaces={demo}"),
     *("--set-json", f"networkPolicy.scrapers={SCRAPER}"),
 )
 OTHER_PORT: Final = 12345
@@ -30,8 +31,9 @@ class Pod:
     """Named ports."""
 
 
+@cache
 def _release(component: str) -> Pod:
-    objects = [item for item in render() if item["kind"] == "Deployment"]
+    objects = [item for item in render("--set", "crds.enabled=false") if item["kind"] == "Deployment"]
     template = next(o for o in objects if o["metadata"]["name"] == f"atheria-{component}")["spec"]["template"]
     ports = {
         port["name"]: port["containerPort"]

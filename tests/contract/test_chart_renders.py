@@ -102,6 +102,21 @@ def test_the_gateways_values_reach_its_settings() -> None:
     assert {"name": "health", "containerPort": names.PORT_GATEWAY_HEALTH} in envoy["ports"]
 
 
+def test_operator_and_gateway_share_the_standby_key_and_without_one_nobody_has_it() -> None:
+    pods = pod_specs(render("--set", "standby.secretName=standby"))
+    for name, container in (("operator", "operator"), ("gateway", "activator")):
+        pod = pods[f"Deployment/atheria-{name}"]
+        found = next(one for one in pod["containers"] if one["name"] == container)
+        environment = {entry["name"]: entry.get("value") for entry in found["env"]}
+        (mount,) = [one for one in found["volumeMounts"] if one["name"] == "standby"]
+        assert environment[names.ENV_STANDBY_KEY_FILE] == f"{mount['mountPath']}/key"
+        assert mount["readOnly"]
+        volume = next(one for one in pod["volumes"] if one["name"] == "standby")
+        assert volume["secret"] == {"secretName": "standby"}
+    for pod in pod_specs(render()).values():
+        assert "standby" not in {volume["name"] for volume in pod.get("volumes") or ()}
+
+
 def test_the_gateways_default_values_are_its_default_settings() -> None:
     pod = pod_specs(render())["Deployment/atheria-gateway"]
     activator = next(one for one in pod["containers"] if one["name"] == "activator")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from atheria_local import programs
-from tests.contract.chart import CHART, ROOT, Object, render
+from tests.contract.chart import CHART, LOADER, ROOT, Object, render
 from tools import generate_manifests
 
 MANIFESTS: Final = ROOT / "manifests"
@@ -33,7 +33,7 @@ OWN: Final = ("atheria.dev/", "monitoring.coreos.com/")
 
 def _objects() -> list[Object]:
     text = (MANIFESTS / "install" / "atheria.yaml").read_text(encoding="utf-8")
-    return [item for item in yaml.safe_load_all(text) if item]
+    return [item for item in yaml.load_all(text, Loader=LOADER) if item]
 
 
 @cache
@@ -42,7 +42,7 @@ def _kustomized(folder: Path) -> list[Object]:
     command = [programs.path(programs.KUBE, "kubectl"), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
+    return [item for item in yaml.load_all(done.stdout, Loader=LOADER) if item]
 
 
 def _by_name(objects: list[Object]) -> dict[tuple[str, str], Object]:

@@ -7,6 +7,7 @@ import { Content, look, theme } from './panels.jsx';
 
 const MARGIN = 8;
 const ROW = 30;
+const AGAIN_MILLISECONDS = 20_000;
 const given = new URLSearchParams(location.search);
 const from = Number(given.get('from'));
 const to = Number(given.get('to'));
@@ -28,15 +29,19 @@ function place({ x, y, w, h }, width) {
 function Panel({ panel, width }) {
   const [data, setData] = useState(null);
   const [failure, setFailure] = useState('');
+  const [round, setRound] = useState(0);
   useEffect(() => {
     look(panel, context).then(setData, (error) => setFailure(`${error}`));
+    // On a busy machine a chart that is drawn before its legend has its size can stay blank: it is made again.
+    const again = setTimeout(() => setRound(1), AGAIN_MILLISECONDS);
+    return () => clearTimeout(again);
   }, [panel]);
   const style = place(panel.gridPos, width);
   return (
     <div style={style}>
       <PanelChrome title={panel.title} width={style.width} height={style.height}>
         {(inner, innerHeight) => (data
-          ? <Content panel={panel} data={data} width={inner} height={innerHeight} context={context} />
+          ? <Content key={round} panel={panel} data={data} width={inner} height={innerHeight} context={context} />
           : <div style={{ color: theme.colors.error.text }}>{failure || 'no answer yet'}</div>)}
       </PanelChrome>
     </div>

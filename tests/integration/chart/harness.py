@@ -35,7 +35,9 @@ _PASSING: Final = (
     "apiservice.apiregistration.k8s.io",
 )
 """Kinds that come and go by themselves; the last one with its definitions."""
+_MADE: Final = ("pod/", "replicaset.apps/", "endpoints/", "endpointslice.discovery.k8s.io/")
 _WAIT_SECONDS: Final = 90.0
+MONITORING: Final = "monitoring.coreos.com"
 Object = dict[str, Any]
 
 
@@ -91,17 +93,33 @@ class Cluster:
 
     def everything(self) -> frozenset[str]:
         """`kind/namespace/name` of all that is there, but what comes and goes by itself."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while (found := self._listed()) is None:
+            assert time.monotonic() < deadline, "the kinds that the API server names cannot be listed"
+            time.sleep(0.2)
+        return found
+
+    def written(self) -> frozenset[str]:
+        """The same without what controllers make of it."""
+        return frozenset(name for name in self.everything() if not name.startswith(_MADE))
+
+    def _listed(self) -> frozenset[str] | None:
+        """None while a kind goes or comes: its definition is deleted and its name still known, or the other way round."""
         kinds = self.kubectl("api-resources", "--verbs=list,delete", "-o", "name").stdout.split()
-        listed = self.kubectl(
+        columns = "{.kind} {.apiVersion} {.metadata.namespace} {.metadata.name}"
+        done = self.kubectl(
             "get",
             ",".join(kind for kind in kinds if not kind.startswith("events")),
             "-A",
             "--ignore-not-found",
             "-o",
-            "jsonpath={range .items[*]}{.kind} {.apiVersion} {.metadata.namespace} {.metadata.name}{'\\n'}{end}",
-        ).stdout
+            f"jsonpath={{range .items[*]}}{columns}{{'\\n'}}{{end}}",
+            check=False,
+        )
+        if done.returncode != 0:
+            return None
         found = set()
-        for line in listed.splitlines():
+        for line in done.stdout.splitlines():
             kind, version, *rest = line.split(" ")
             group = version.rpartition("/")[0]
             name = f"{kind.lower()}{'.' if group else ''}{group}/{'/'.join(part for part in rest if part)}"
@@ -138,6 +156,27 @@ class Cluster:
             self.kubectl(
                 "wait", "--for=create", "configmap/kube-root-ca.crt", "-n", namespace, "--timeout=60s"
             )
+
+    def know_monitors(self) -> None:
+        """Definitions of PodMonitor and PrometheusRule by name alone: as if Prometheus' operator were installed."""
+        for kind in ("PodMonitor", "PrometheusRule"):
+            plural = f"{kind.lower()}s"
+            schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+            self.apply(
+                {
+                    "apiVersion": "apiextensions.k8s.io/v1",
+                    "kind": "CustomResourceDefinition",
+                    "metadata": {"name": f"{plural}.{MONITORING}"},
+                    "spec": {
+                        "group": MONITORING,
+                        "scope": "Namespaced",
+                        "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+                        "versions": [version],
+                    },
+                }
+            )
+            self.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{MONITORING}", "--timeout=60s")
 
     def make_model(self, name: str = "qca") -> None:
         """A model with the operator's finalizer, as the operator would leave it."""
