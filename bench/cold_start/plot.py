@@ -21,7 +21,7 @@ def plot(path: Path, calls: Mapping[str, Sequence[ColdCall]]) -> None:
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(10, 1.6 + 0.7 * len(calls)), layout="constrained")
         axes = figure.subplots()
-        colours = mpl.colormaps["tab20"].colors
+        colours = mpl.colormaps["tab20"]
         figures = {variant: spread(rows) for variant, rows in calls.items()}
         lefts = dict.fromkeys(figures, 0.0)
         for index, (point, words) in enumerate(PHASES.items()):
@@ -30,7 +30,7 @@ def plot(path: Path, calls: Mapping[str, Sequence[ColdCall]]) -> None:
                 list(figures),
                 widths,
                 left=list(lefts.values()),
-                color=colours[index],
+                color=colours(index),
                 label=words,
                 height=0.6,
             )
