@@ -27,7 +27,7 @@ def simulate(
     limit_seconds: float,
     seeds: int,
 ) -> list[Figures]:
-    """One run a seed, which draws the length of each start and by which part of a second the calls come after the operator's looks.
+    """One run a seed, which draws by which part of a second the calls come after the operator's looks, and starts beyond those measured.
 
     `calls` are in the order of their ids, from 1.
     """
@@ -59,7 +59,7 @@ def simulate(
 
 
 def world_of(learnt: Learnt, *, slots: int, most: int, queue: Queue, tail_seconds: float) -> World:
-    """The measured cluster: starts spread as the measured ones, one gateway, the model at zero at first."""
+    """The measured cluster: starts as long as the measured ones in their order, one gateway, the model at zero at first."""
     mean = statistics.fmean(learnt.start_seconds)
     widest = max(max(learnt.start_seconds) - mean, mean - min(learnt.start_seconds))
     return World(
@@ -67,6 +67,7 @@ def world_of(learnt: Learnt, *, slots: int, most: int, queue: Queue, tail_second
         queue=queue,
         start_seconds=mean,
         start_spread=min(0.99, widest / mean),
+        starts_seconds=learnt.start_seconds,
         max_replicas=most,
         actuation_seconds=learnt.actuation_seconds,
         end_seconds=statistics.fmean(learnt.end_seconds) if learnt.end_seconds else 0.0,

@@ -276,6 +276,8 @@ class Simulation:
     def _create(self) -> None:
         spread = self._world.start_spread
         seconds = self._world.start_seconds * (1 + spread * (2 * self._random.random() - 1))
+        if self._starts < len(self._world.starts_seconds):
+            seconds = self._world.starts_seconds[self._starts]
         pod = _Pod(self._now)
         self._pods.append(pod)
         self._starts += 1

@@ -29,6 +29,10 @@ class AtheriaPolicy:
     name: str = "Atheria"
     first_replicas: int = 0
     usd_per_pod_hour: float | None = None
+    rests: bool = True
+    """It does not look while there are as few pods as may be and no call, as runtime/scaler.py; False = it looks each second all the same, and
+    then the first call after a pause is a rate of one a second, not one over the pause."""
+    _is_at_rest: bool = False
     _reports: dict[str, Report] = field(default_factory=dict)
     _state: ScalingState = field(default_factory=ScalingState)
 
@@ -42,6 +46,8 @@ class AtheriaPolicy:
         for index, figures in enumerate(sample.gateways):
             if figures is None:
                 continue
+            if figures.held or figures.in_flight:
+                self._is_at_rest = False
             gateway = f"gateway-{index}"
             calls = Calls(
                 held=figures.held, in_flight=figures.in_flight, arrivals_total=figures.arrivals_total
@@ -52,13 +58,16 @@ class AtheriaPolicy:
 
     def decide(self, fleet: Fleet, now_seconds: float) -> int:
         """The operator's decision."""
+        if self._is_at_rest:
+            return fleet.requested
+        demand = demand_of(_MODEL, self._reports.values(), now_seconds)
         self._state, decision = decide(
             self._state,
             Observation(
                 requested_replicas=fleet.requested,
                 actual_replicas=fleet.requested,
                 ready_replicas=fleet.ready,
-                demand=demand_of(_MODEL, self._reports.values(), now_seconds),
+                demand=demand,
                 starting_ages_seconds=fleet.starting_ages_seconds,
                 cold_start_seconds=fleet.last_start_seconds,
                 usd_per_pod_hour=self.usd_per_pod_hour,
@@ -66,10 +75,13 @@ class AtheriaPolicy:
             self.policy,
             now_seconds,
         )
+        is_quiet = demand is None or demand.calls == 0
+        self._is_at_rest = self.rests and is_quiet and decision.replicas <= self.policy.min_replicas
         return decision.replicas
 
     def wake(self, fleet: Fleet, now_seconds: float) -> int:
         """The gateway asks for one pod; the operator decides at once on what the gateway then reports."""
+        self._is_at_rest = False
         woken = Fleet(
             requested=max(1, fleet.requested),
             ready=fleet.ready,
@@ -81,4 +93,5 @@ class AtheriaPolicy:
     def restart(self) -> None:
         """Memory and reports are gone."""
         self._reports.clear()
+        self._is_at_rest = False
         self._state = ScalingState()

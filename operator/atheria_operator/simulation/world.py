@@ -48,6 +48,8 @@ class World:
     """From a created pod to a ready one."""
     start_spread: float = 0.1
     """Starts are uniform within start_seconds * (1 -+ this)."""
+    starts_seconds: tuple[float, ...] = ()
+    """Lengths of the first starts in order of creation, where they were measured; later ones are drawn."""
     first_replicas: int = 0
     """Pods that are ready when the record begins, where the policy does not keep more without a call."""
     max_replicas: int = 20

@@ -72,6 +72,7 @@ def test_the_simulator_is_told_what_was_measured() -> None:
     assert learnt.end_seconds == (3.0,)
     assert learnt.actuation_seconds == pytest.approx(0.65)
     world = world_of(learnt, slots=2, most=3, queue=Queue.GATEWAY, tail_seconds=9.0)
+    assert world.starts_seconds == (5.0, 7.0)
     assert (world.start_seconds, world.start_spread) == (6.0, pytest.approx(1 / 6))
     assert (world.end_seconds, world.slots_per_pod, world.gateways, world.tail_seconds) == (3.0, 2, 1, 9.0)
     with pytest.raises(ValueError, match="no pod became ready"):

@@ -242,3 +242,10 @@ def test_the_pods_asked_for_are_summed_over_the_time() -> None:
     outcome = run(Scripted(wanted=lambda now: 3 if now < 11 else 1), calls((0.0, 1.0)))
     # Three from the first call to 11 s, one until the end at 20 s.
     assert outcome.requested_seconds == 33.0 + 9.0
+
+
+def test_measured_starts_come_in_their_order_and_later_ones_are_drawn() -> None:
+    world = replace(WORLD, starts_seconds=(4.0, 6.0))
+    outcome = run(Scripted(wanted=lambda _: 3), calls((0.0, 0.5), (0.0, 2.0), (0.0, 1.0)), world)
+    # All three are created at 1 s and become ready at 5 s, 7 s and 11 s; the first is free again at 5.5 s.
+    assert outcome.waits_seconds == (5.0, 5.5, 7.0)

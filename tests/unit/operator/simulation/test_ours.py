@@ -62,6 +62,29 @@ def test_a_restart_lowers_nothing_at_once() -> None:
     assert first[1] >= first[0] > 0
 
 
+def test_at_rest_it_looks_no_more_and_one_call_after_a_pause_is_no_call_a_second() -> None:
+    pauses = [Call(arrival_seconds=moment, service_seconds=1.5) for moment in (0.0, 200.5)]
+    hasty = replace(POLICY, idle_timeout_seconds=30.0, target_calls=1)
+
+    def most_of_the_second(rests: bool) -> int:
+        watched = Watched(policy=hasty, rests=rests)
+        outcome = Simulation(calls=pauses, world=WORLD, policy=watched).run()
+        assert (outcome.wakes, outcome.lost) == (2, 0)
+        return max(after for now, _, after in watched.decided if now > 200.0)
+
+    assert most_of_the_second(rests=True) == 1
+    assert most_of_the_second(rests=False) > 1
+
+
+def test_a_wake_that_no_gateway_reports_ends_the_rest_too() -> None:
+    silent = Fault(seconds=190.0, kind=FaultKind.GATEWAY_SILENT, for_seconds=60.0)
+    calls = [Call(arrival_seconds=moment, service_seconds=1.0) for moment in (0.0, 200.5)]
+    world = replace(WORLD, gateways=1, faults=(silent,), tail_seconds=300.0)
+    watched = Watched(policy=replace(POLICY, idle_timeout_seconds=30.0))
+    Simulation(calls=calls, world=world, policy=watched).run()
+    assert watched.decided[-1][2] == 0
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.0, 200.0), st.floats(0.05, 10.0)), min_size=1, max_size=60),
