@@ -103,8 +103,14 @@ def storages_on(torch: Any, device: Any) -> list[Any]:
         if not issubclass(type(one), torch.Tensor) or one.device != device or one.layout != torch.strided:
             continue
         storage = one.untyped_storage()
-        if storage.nbytes() and storage.resizable():
+        # The compiler's own stand-ins for tensors lie on no device at all.
+        if storage.device != device or not storage.nbytes() or not storage.resizable():
+            continue
+        try:
             found[storage.data_ptr()] = storage
+        except RuntimeError:
+            # A quantised tensor that is made of others has no memory of its own; those are found themselves.
+            continue
     gc.freeze()
     return list(found.values())
 

@@ -22,7 +22,7 @@ from atheria_contract.standby import parse_standby_key, standby_token
 
 ADDRESS = "127.77.0.9"
 SCALING = {
-    "maxReplicas": 2,
+    "maxReplicas": 1,
     "idleTimeout": "1s",
     "scaleDownDelay": "0s",
     "keepAlive": "idleTimeout",
@@ -117,7 +117,7 @@ def test_an_idle_models_pod_sleeps_and_is_woken_by_a_gateway(
     with Reporting(operator.demand_port, "qca", space.name) as gateway, Kubelet(space, pod, tmp_path):
         gateway.say(in_flight=1, arrivals=1)
         space.wait_condition("Ready", "True", "Ready")
-        cold_start = space.model()["status"]["coldStart"]
+        start_seconds = space.model()["status"].get("coldStart", {}).get("totalSeconds")
         gateway.say(arrivals=1)
         message = space.wait_condition("Ready", "True", "Asleep")["message"]
         assert "they keep their devices and their cost" in message
@@ -138,7 +138,8 @@ def test_an_idle_models_pod_sleeps_and_is_woken_by_a_gateway(
         space.kubectl("patch", "am", "qca", "--subresource=scale", "--type=merge", "-p", patch)
         assert order(names.PATH_WAKE, token) == 200
         space.wait_condition("Ready", "True", "Ready")
-        assert space.model()["status"]["coldStart"] == cold_start, "a wake is no start"
+        known = space.model()["status"].get("coldStart", {})
+        assert known.get("totalSeconds") == start_seconds, "a wake is no start"
         assert [one["metadata"]["name"] for one in space.wait_pods(revision)] == [pod["metadata"]["name"]]
         gateway.say(arrivals=2)
         space.wait_condition("Ready", "True", "Asleep")

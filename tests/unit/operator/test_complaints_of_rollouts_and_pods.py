@@ -155,7 +155,8 @@ def test_complaint_24_a_whole_gpu_and_a_slice_in_one_pod_are_refused_with_what_t
 def test_complaint_27_starting_serving_and_living_are_three_questions(template: Templates) -> None:
     container = template()["spec"]["containers"][0]
     paths = {
-        probe: container[probe]["httpGet"]["path"].partition("?")[0] for probe in ("startupProbe", "livenessProbe")
+        probe: container[probe]["httpGet"]["path"].partition("?")[0]
+        for probe in ("startupProbe", "livenessProbe")
     }
     # Liveness asks nothing before the start is over, and something else after it: a busy model is not killed for it.
     assert paths == {"startupProbe": "/v2/health/ready", "livenessProbe": "/v2/health/live"}

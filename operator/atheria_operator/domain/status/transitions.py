@@ -54,7 +54,7 @@ def _numbers(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
             f"; the start took {start['totalSeconds']:g} s: {phase_words(start['phases'])}"
             f"{_cost_of(start['totalSeconds'], after.get('cost') or {})}"
         )
-    if after.get("phase") in (Phase.DRAINING, Phase.SCALED_TO_ZERO) and after.get("cost"):
+    if after.get("phase") in (Phase.DRAINING, Phase.SCALED_TO_ZERO, Phase.ASLEEP) and after.get("cost"):
         return _cost_so_far(after["cost"])
     return ""
 

@@ -96,7 +96,10 @@ def test_what_the_server_measured_of_its_start_is_added_when_it_has_told() -> No
     objects = (deployment("b", 1), pod("p", "b", ready=True))
     before = status_of(*objects)
     inside = {"importSeconds": 1.4, "loadSeconds": 0.1, "warmupSeconds": 0.2}
-    told = {"p/2026-01-01T00:00:03Z": {START: inside}, "q/2026-01-01T00:00:03Z": {START: {"importSeconds": 9.0}}}
+    told = {
+        "p/2026-01-01T00:00:03Z": {START: inside},
+        "q/2026-01-01T00:00:03Z": {START: {"importSeconds": 9.0}},
+    }
     status = status_of(*objects, before=before, reports=told)
     assert status["coldStart"] == {**before["coldStart"], "server": inside}
     assert status["starts"] == before["starts"]

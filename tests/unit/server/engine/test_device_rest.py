@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.testing._internal.two_tensor import TwoTensor
 
 from atheria_server.engine import device_rest
 from atheria_server.engine.device_rest import DeviceRest, fixed_by, storages_on, to_device, to_host
@@ -43,6 +45,21 @@ def test_every_piece_of_memory_is_found_once_wherever_its_tensors_are_kept() -> 
     found = [storage.data_ptr() for storage in storages_on(torch, torch.device("cpu"))]
     for tensor in (model.one.weight, model.one.bias, model.two.bias, model.kept["table"]):
         assert found.count(tensor.untyped_storage().data_ptr()) == 1
+
+
+def test_tensors_that_are_made_of_others_and_the_compilers_stand_ins_are_no_obstacle() -> None:
+    with FakeTensorMode():
+        stand_in = torch.empty(4, 4)
+    # As the tensors of quantisation libraries, it has no memory of its own.
+    made = TwoTensor(torch.arange(3.0), torch.arange(4.0, 7.0))
+    parts = [made.a.untyped_storage(), made.b.untyped_storage()]
+    found = {storage.data_ptr() for storage in storages_on(torch, torch.device("cpu"))}
+    assert {storage.data_ptr() for storage in parts} <= found
+    moved = to_host(torch, parts, pinned=False)
+    to_device(torch, moved)
+    assert made.a.tolist() == [0.0, 1.0, 2.0]
+    assert made.b.tolist() == [4.0, 5.0, 6.0]
+    assert stand_in.shape == (4, 4)
 
 
 def test_on_the_cpu_nothing_is_moved_and_it_says_so() -> None:
