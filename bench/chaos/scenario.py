@@ -141,7 +141,9 @@ class Scenario:
                 self._load.calls,
                 ledger.read(self._folder, [life.container for life in kubelet.lives]),
                 kubelet.lives,
-                verdict.routes_of("\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)),
+                verdict.routes_of(
+                    "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
+                ),
                 {one.name: tuple(one.envoy.kills_seconds) for one in found},
             ),
             calls=tuple(self._load.calls),

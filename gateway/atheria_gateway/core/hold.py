@@ -14,7 +14,7 @@ from atheria_gateway.core.model import Model, ModelKey
 
 CALL_BYTES_LARGEST: Final = 900 * 1024
 """What Envoy keeps at most of one held call; its stream windows bound it (xds/clusters.py)."""
-CALL_BYTES_SMALLEST: Final = 88 * 1024
+CALL_BYTES_SMALLEST: Final = 112 * 1024
 """What Envoy takes for a held call with a small body (measured): two streams and a question to the activator."""
 RETRY_FULL_S: Final = 1.0
 """When a refused caller may try again where no better time is known."""
