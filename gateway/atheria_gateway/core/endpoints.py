@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,17 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
 
 def endpoints_of(model: Model, slices: Iterable[PodSlice]) -> tuple[Endpoint, ...]:
     """The ready pods of the revisions that take calls; while they have none, those of any, so that no call waits for nothing."""
+    return _of_those_that_serve(model, slices, lambda one: one.endpoints)
+
+
+def unready_of(model: Model, slices: Iterable[PodSlice]) -> tuple[Endpoint, ...]:
+    """In the same way the pods that start or sleep."""
+    return _of_those_that_serve(model, slices, lambda one: one.unready)
+
+
+def _of_those_that_serve(
+    model: Model, slices: Iterable[PodSlice], chosen: Callable[[PodSlice], Iterable[Endpoint]]
+) -> tuple[Endpoint, ...]:
     active: set[Endpoint] = set()
     others: set[Endpoint] = set()
     serving = {name for name, weight in model.weights.items() if weight > 0} or {model.active_revision}
@@ -78,5 +89,5 @@ def endpoints_of(model: Model, slices: Iterable[PodSlice]) -> tuple[Endpoint, ..
         if one.model != model.key:
             continue
         is_serving = f"{model.key.name}-{one.revision}" in serving
-        (active if is_serving else others).update(one.endpoints)
+        (active if is_serving else others).update(chosen(one))
     return tuple(sorted(active or others))

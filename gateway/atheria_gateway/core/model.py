@@ -61,7 +61,7 @@ class Model:
     sleeps: bool = False
     """At zero its pods stay, asleep (spec.scaling.scaleToZero.mode)."""
     is_asleep: bool = False
-    """The operator knows that one does: a wake takes less than a start."""
+    """The operator knows that pods of the active revision do, perhaps from before the mode was changed: a wake takes less than a start."""
     phase: str = ""
     reason: str = ""
     """The sentence of the Ready condition, for a caller whose hold ends without a pod."""
@@ -79,6 +79,8 @@ def model_from_object(body: Mapping[str, Any]) -> Model:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "Ready":
             reason = str(condition.get("message") or "")
+        # Of the active revision, which takes the calls; Ready speaks of the one that the spec asks for.
+        elif condition.get("type") == "Active":
             is_asleep = condition.get("reason") == names.REASON_ASLEEP
     active = str(status.get("activeRevision") or "")
     revisions = {str(one.get("name") or ""): one for one in status.get("revisions") or ()}

@@ -267,7 +267,7 @@ class Activator:
                     if wake.deployment:
                         deployment = ModelKey(namespace=key.namespace, name=wake.deployment)
                         tasks.create_task(self._scale(ScaleTarget.DEPLOYMENT, deployment, key))
-                    if self._standby and model.sleeps and key not in self._rousing:
+                    if self._standby and (model.sleeps or model.is_asleep) and key not in self._rousing:
                         self._rousing.add(key)
                         tasks.create_task(self._rouse(key, self._standby))
                 pause_s = self._settings.wake_retry_s if wanted else 3600.0

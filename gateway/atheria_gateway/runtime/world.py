@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atheria_contract import names
-from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod_slice_from_object
+from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod_slice_from_object, unready_of
 from atheria_gateway.core.mirror import GatewayPod, gateway_pod_from_object
 from atheria_gateway.core.model import Model, ModelKey, model_from_object
 from atheria_gateway.core.roused import Roused
@@ -57,8 +57,9 @@ class World:
         return endpoints_of(model, self._slices(key)) if model else ()
 
     def unready_of(self, key: ModelKey) -> tuple[Endpoint, ...]:
-        """Its pods that start or sleep."""
-        return tuple(sorted(endpoint for one in self._slices(key) for endpoint in one.unready))
+        """Its pods that start or sleep: those of the revisions that take calls, of others only where these have none."""
+        model = self.models.get(key)
+        return unready_of(model, self._slices(key)) if model else ()
 
     def _slices(self, key: ModelKey) -> tuple[PodSlice, ...]:
         return tuple(self.roused.counted(key, self._pod_slices.get(key, {}).values()))

@@ -208,7 +208,7 @@ class Reconciler:
         return min(waits, default=None)
 
     async def _retire(self, plan: Plan, intent: ModelIntent, before: str) -> None:
-        """Delete the autoscaler of another class, before the pods get another decider."""
+        """Delete the autoscaler of another class before anything else is changed; it may have written until then, and the scaling loop too."""
         for body in plan.retire:
             await self._delete_one(body, intent, plan.revision.name)
         if before == ScalingClass.KEDA.value and intent.scaling.scaling_class is not ScalingClass.KEDA:

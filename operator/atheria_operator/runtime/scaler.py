@@ -115,6 +115,8 @@ class Scaler:
         """
         intent = self._parse(body)
         if isinstance(intent, Problem):
+            # Nobody looks at its calls any more: others keep what there is.
+            self._ports.offers.put(self._key, None)
             return None
         deployments = observed.deployments(intent.uid)
         if not deployments:
@@ -136,12 +138,11 @@ class Scaler:
             seen[ref] = self._newest(ref, _scale(deployment, replicas_of(deployment)))
         self._written = {ref: scale for ref, scale in self._written.items() if ref in seen}
         status = body.get("status") or {}
-        standby = self._standby if intent.scaling.sleeps else None
-        asleep = (
-            standby.sleeping(observed.pods, self._told, is_expected=seen[model_ref].replicas == 0)
-            if standby
-            else ()
-        )
+        standby = self._standby
+        if standby and not intent.scaling.sleeps and not standby.has_resting:
+            standby = None
+        is_expected = seen[model_ref].replicas <= sum(is_ready(pod) for pod in observed.pods)
+        asleep = standby.sleeping(observed.pods, self._told, is_expected=is_expected) if standby else ()
         running = [
             # Pods that sleep are there for nobody: they count once they are awake.
             max(0, scale.replicas - sum(pod in asleep for pod in self._pods(observed, ref)))
@@ -181,6 +182,8 @@ class Scaler:
         is_quiet = demand is None or demand.calls == 0
         is_smallest = decision.replicas <= intent.scaling.min_replicas
         self._ports.telemetry.decided(self._key, {} if is_quiet and is_smallest else decision.inputs)
+        is_settled = self._offer(intent, state, observation.current, now)
+        # None where the mode is not sleep any more: then those that sleep still go as others do.
         lowest = max(decision.replicas, intent.scaling.standby_replicas if standby else 0)
         wanted = {
             ref: decision.replicas if ref == model_ref else lowest if may_run(status, ref.name) else 0
@@ -218,7 +221,6 @@ class Scaler:
         elif not observation.unschedulable_replicas:
             self._lacks_nodes = False
         self._state = state
-        is_settled = self._offer(intent, observation.current, now)
         if standby:
             for ref in seen.keys() - {model_ref}:
                 if may_run(status, ref.name):
@@ -252,13 +254,13 @@ class Scaler:
             raise
         seen[model_ref] = self._written[model_ref]
 
-    def _offer(self, intent: ModelIntent, pods: int, now: float) -> bool:
+    def _offer(self, intent: ModelIntent, state: ScalingState, pods: int, now: float) -> bool:
         """Tell other autoscalers what is seen; whether it will stay so without further calls."""
         offers = self._ports.offers
         if intent.scaling.scaling_class not in (ScalingClass.HPA, ScalingClass.KEDA):
             offers.put(self._key, None)
             return True
-        offer = offer_of(self._state.marks, intent.scaling, offers.get(self._key), pods, now)
+        offer = offer_of(state.marks, intent.scaling, offers.get(self._key), pods, now)
         offers.put(self._key, offer)
         # What is not known has to be looked at again: nothing wakes this loop when the gateways are back without calls.
         return offer is not None and offer.is_settled

@@ -7,6 +7,7 @@ late, or twice, is put right by the next round.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final
@@ -36,6 +37,11 @@ class Standby:
         self._rests = rests
         self._failed: dict[str, float] = {}
 
+    @property
+    def has_resting(self) -> bool:
+        """Whether any pod is known to sleep, perhaps from before the mode was changed."""
+        return bool(self._rests)
+
     def sleeping(
         self, pods: Sequence[Body], told: Mapping[str, Told], *, is_expected: bool
     ) -> tuple[Body, ...]:
@@ -64,8 +70,11 @@ class Standby:
         """
         resting = [pod for pod in pods if pod in asleep]
         others = len(pods) - len(resting)
-        for pod in resting[: max(0, wanted - others)]:
-            if await self._order(pod, names.PATH_WAKE):
+        called = resting[: max(0, wanted - others)]
+        # At once: each answers only when it is awake.
+        awoken = await asyncio.gather(*(self._order(pod, names.PATH_WAKE) for pod in called))
+        for pod, is_awake in zip(called, awoken, strict=True):
+            if is_awake:
                 self._rests.pop(start_key(pod), None)
         awake = [pod for pod in pods if is_ready(pod) and pod not in resting]
         surplus = len(awake) - wanted if may_sleep and len(pods) <= kept else 0

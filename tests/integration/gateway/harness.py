@@ -37,7 +37,7 @@ from atheria_gateway.settings import Settings
 from atheria_gateway.xds.resources import EnvoyOptions
 
 QCA = ModelKey(namespace="demo", name="qca")
-WAIT_S = 20.0
+WAIT_S = 60.0
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
 """As the model server's."""
 

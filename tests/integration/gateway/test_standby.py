@@ -47,7 +47,7 @@ async def sleeping(run_directory: Path, pod: Any) -> AsyncIterator[Any]:
     one.standby = _Standby()
     model = harness.model_object(QCA)
     model["spec"]["scaling"] = {"scaleToZero": {"mode": "sleep"}}
-    model["status"]["conditions"] = [{"type": "Ready", "status": "True", "reason": names.REASON_ASLEEP}]
+    model["status"]["conditions"] = [{"type": "Active", "status": "False", "reason": names.REASON_ASLEEP}]
     # A start would take too long for any call.
     model["status"]["starts"] = [{"totalSeconds": 600.0}]
     one.kube.put(Watched.MODELS, model)

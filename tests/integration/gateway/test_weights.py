@@ -50,7 +50,7 @@ async def answers(gateway: Any, count: int) -> None:
     async with gateway.channel() as channel:
         unary = channel.unary_unary("/t.S/Unary")
         for _ in range(count):
-            assert await unary(b"x", timeout=20) == b"x"
+            assert await unary(b"x", timeout=60) == b"x"
 
 
 async def until_routed(gateway: Any, weights: dict[str, int]) -> None:
@@ -128,7 +128,7 @@ async def test_calls_errors_and_latencies_are_counted_by_revision(shared: Any, p
         unary = channel.unary_unary("/t.S/Unary")
         for _ in range(40):
             try:
-                await unary(b"x", timeout=20)
+                await unary(b"x", timeout=60)
             except harness.grpc.aio.AioRpcError:
                 failed += 1
     assert failed == pods[1].failures > 0
@@ -225,7 +225,7 @@ async def test_a_call_that_is_tried_again_while_a_share_ends_is_answered(
     share(shared, 0, 100)
     await until_routed(shared, {})
     pods[1].is_draining = False
-    await asyncio.wait_for(asyncio.gather(*calls), 20)
+    await asyncio.wait_for(asyncio.gather(*calls), 60)
     assert (pods[0].calls, pods[1].calls) == (0, 8)
 
 
@@ -246,5 +246,5 @@ async def test_a_call_that_is_tried_again_after_the_activator_was_restarted_in_a
     refused = sum(pod.refusals for pod in pods)
     await eventually("a call refused again", lambda: sum(pod.refusals for pod in pods) > refused)
     pods[1].is_draining = False
-    await asyncio.wait_for(asyncio.gather(*calls), 20)
+    await asyncio.wait_for(asyncio.gather(*calls), 60)
     assert (pods[0].calls, pods[1].calls) == (0, 8)

@@ -10,12 +10,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
-from operator_harness import STANDBY_KEY, Gateway, Reporting, eventually
+from operator_harness import STANDBY_KEY, Reporting, eventually
 
 from atheria_contract import names
 from atheria_contract.standby import parse_standby_key, standby_token
@@ -98,13 +96,6 @@ def order(path: str, token: str) -> int:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
-
-
-@pytest.fixture
-def gateway(operator: Any) -> Iterator[Gateway]:
-    found = Gateway(operator.demand_port)
-    yield found
-    found.close()
 
 
 def test_an_idle_models_pod_sleeps_and_is_woken_by_a_gateway(

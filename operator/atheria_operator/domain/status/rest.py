@@ -61,7 +61,7 @@ def sleeping(
 ) -> tuple[Body, ...]:
     """The pods that sleep, or go to sleep by an order.
 
-    `is_expected` = nobody asked for a pod that is awake: one that runs and has not said yet what it does is then taken for asleep, so that
+    `is_expected` = as many are awake as were asked for: one that runs and has not said yet what it does is then taken for asleep, so that
     a start of the operator wakes nobody.
     """
     return tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from atheria_contract import names
-from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod_slice_from_object
+from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod_slice_from_object, unready_of
 from atheria_gateway.core.model import Model, ModelKey
 
 QCA = ModelKey(namespace="demo", name="qca")
@@ -65,6 +65,15 @@ def test_pods_of_another_revision_serve_while_the_active_one_has_none() -> None:
     model = Model(key=QCA, active_revision="qca-r2")
     slices = (_slice("r1", _ready("10.0.0.1")), _slice("r2"))
     assert [endpoint.address for endpoint in endpoints_of(model, slices)] == ["10.0.0.1"]
+
+
+def test_pods_that_sleep_are_those_of_the_active_revision_before_any_other() -> None:
+    model = Model(key=QCA, active_revision="qca-r2")
+    asleep = {"addresses": ["10.0.0.1"], "conditions": {"ready": False}}
+    other = _slice("r1", asleep)
+    active = _slice("r2", {**asleep, "addresses": ["10.0.0.2"]})
+    assert [endpoint.address for endpoint in unready_of(model, (other, active))] == ["10.0.0.2"]
+    assert [endpoint.address for endpoint in unready_of(model, (other, _slice("r2")))] == ["10.0.0.1"]
 
 
 def test_pods_of_another_model_are_never_taken() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from atheria_contract import names
 from atheria_gateway.core.model import DEFAULT_QUEUE_LIMIT, ModelKey, model_from_object
 
 
@@ -81,6 +82,15 @@ def test_starts_of_other_revisions_count_while_the_active_one_has_none_and_a_bro
     }
     model = model_from_object({"metadata": {"namespace": "demo", "name": "qca"}, "status": status})
     assert (model.expected_ready_unix_s, model.start_seconds) == (None, (99.0,))
+
+
+@pytest.mark.parametrize(("kind", "asleep"), [("Active", True), ("Ready", False)])
+def test_a_model_sleeps_where_its_active_revision_does_whatever_the_new_one_says(
+    kind: str, asleep: bool
+) -> None:
+    sleeps = {"type": kind, "status": "False", "reason": names.REASON_ASLEEP, "message": "one sleeps"}
+    metadata = {"namespace": "demo", "name": "qca"}
+    assert model_from_object({"metadata": metadata, "status": {"conditions": [sleeps]}}).is_asleep is asleep
 
 
 def test_a_model_with_a_deletion_timestamp_is_leaving() -> None:

@@ -324,6 +324,46 @@ async def test_a_start_of_the_operator_wakes_nobody(body: Bodies) -> None:
     assert world.scales[MODEL].replicas == 0
 
 
+async def test_a_start_of_the_operator_wakes_none_of_those_that_sleep_beside_one_that_is_awake(
+    body: Bodies,
+) -> None:
+    world = World(body, standby=3, most=3)
+    await world.seconds()
+    await world.until_asleep()
+    world.wake_by_gateway()
+    world.say(calls=1, arrivals=1)
+    await world.seconds(3)
+    assert sum(pod.is_awake for pod in world.pods) == 1
+    world.orders.clear()
+    world.start_operator()
+    # Gateways have not reported to it yet.
+    world.said = None
+    await world.tick()
+    await world.seconds(2)
+    world.say(calls=1, arrivals=1)
+    await world.seconds(5)
+    assert world.orders == []
+    assert world.scales[MODEL].replicas == 1
+
+
+async def test_a_pod_that_sleeps_is_woken_or_goes_when_its_model_does_not_sleep_any_more(
+    body: Bodies,
+) -> None:
+    world = World(body)
+    await world.until_asleep()
+    world.body["spec"]["scaling"] = {"idleTimeout": "10s", "maxReplicas": 3}
+    world.set(MODEL, 1)
+    world.say(calls=1, arrivals=1)
+    await world.seconds(3)
+    assert [pod.is_awake for pod in world.pods] == [True]
+    world = World(body)
+    await world.until_asleep()
+    world.body["spec"]["scaling"] = {"idleTimeout": "10s", "maxReplicas": 3}
+    world.set(MODEL, 0)
+    await world.seconds(3)
+    assert (world.scales[DEPLOYMENT].replicas, world.pods) == (0, [])
+
+
 async def test_a_pod_that_died_asleep_loads_serves_and_sleeps_again(body: Bodies) -> None:
     world = World(body)
     await world.until_asleep()
