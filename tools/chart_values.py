@@ -277,6 +277,7 @@ class NetworkPolicy(Section):
     modelNamespaces: Annotated[list[Namespace], Field(json_schema_extra={"uniqueItems": True})]
     scrapers: list[Object]
     callers: list[Object]
+    dnsPorts: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1)]
     apiServerPorts: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1)]
     modelEgress: list[Object]
 

@@ -1,6 +1,7 @@
 """`atheria-server`: import what front and worker both need, fork the workers, then load the rest of the front beside them.
 
-A worker imports torch while the front imports its protocols. No thread and no event loop may exist before the fork.
+A worker imports torch while the front imports its protocols. No thread of Python and no event loop
+may exist before the fork; the threads of numpy's OpenBLAS do, which it stops and starts anew over a fork by itself.
 """
 
 from __future__ import annotations

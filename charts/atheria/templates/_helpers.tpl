@@ -75,8 +75,10 @@ priorityClassName: {{ . }}
 {{/* Names may be asked of whoever answers them: CoreDNS, or a cache on the node. */}}
 {{- define "atheria.dnsEgress" -}}
 - ports:
-    - {protocol: UDP, port: 53}
-    - {protocol: TCP, port: 53}
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {protocol: UDP, port: {{ . }}}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
 {{- end -}}
 
 {{/* The names of the profiles to install, as a JSON list. */}}

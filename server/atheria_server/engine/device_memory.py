@@ -49,7 +49,10 @@ def _measure_process(rows: int, compute: Callable[[], T]) -> tuple[T, Footprint]
 
 
 def free_bytes(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Memory that this container may still take: of its limit, or of the machine if that is less."""
+    """Memory that this container may still take: of its limit, or of the machine if that is less.
+
+    What files that were read have left behind counts as free where the kernel lets go of it first, as for the kubelet's working set.
+    """
     found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
     available = int(found[1]) * 1024 if found else 0
     for limit, used in (
@@ -57,10 +60,20 @@ def free_bytes(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) ->
         (cgroup / "memory/memory.limit_in_bytes", cgroup / "memory/memory.usage_in_bytes"),
     ):
         try:
-            return max(0, min(available, int(limit.read_text()) - int(used.read_text())))
+            used_bytes = int(used.read_text()) - _file_cache_bytes(limit.with_name("memory.stat"))
+            return max(0, min(available, int(limit.read_text()) - used_bytes))
         except (OSError, ValueError):  # not this version of cgroups, or "max"
             continue
     return available
+
+
+def _file_cache_bytes(stat: Path) -> int:
+    try:
+        figures = dict(line.split() for line in stat.read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    # The older cgroups tell the container's own and, with its children, the total.
+    return int(figures.get("total_inactive_file") or figures.get("inactive_file") or 0)
 
 
 def _status(field: str) -> int:

@@ -69,7 +69,8 @@ class DeviceRest:
         note = self._fixed
         if not note:
             storages = storages_on(torch, torch.device(self._device))
-            needed = sum(storage.nbytes() for storage in storages)
+            # Torch takes pinned memory in powers of two.
+            needed = sum(1 << (storage.nbytes() - 1).bit_length() for storage in storages)
             free = self._host_free_bytes()
             if needed * (1 + _HOST_RESERVE) > free:
                 note = f"{needed} bytes would have to be kept on the host, of whose memory {free} are free: raise the memory limit"

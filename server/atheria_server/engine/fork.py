@@ -41,9 +41,14 @@ class ForkedProcess:
     def poll(self) -> int | None:
         """Its exit code, or minus the signal; None while it runs."""
         if self._status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._status = os.waitstatus_to_exitcode(status)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                # Somebody else has waited for it; Popen says 0 then, too.
+                self._status = 0
+            else:
+                if pid:
+                    self._status = os.waitstatus_to_exitcode(status)
         return self._status
 
     def wait(self, timeout: float | None = None) -> int:

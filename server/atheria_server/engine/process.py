@@ -223,10 +223,15 @@ class WorkerProcess:
             await self.ended
 
     def kill(self) -> None:
-        """End the process now if it still runs."""
+        """End the process now if it still runs, and wait for that."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(STOP_SECONDS)
+
+    def give_up(self) -> None:
+        """Have the process ended, without waiting: one that is stuck in a driver may take its time."""
+        if self._process.poll() is None:
+            self._process.kill()
 
     def _order(self, kind: int) -> asyncio.Future[Rested]:
         answer: asyncio.Future[Rested] = self._loop.create_future()

@@ -30,8 +30,8 @@ class Sleeper(Protocol):
     def rouse(self) -> asyncio.Future[Rested]:
         """Take its device again. Fails with CallError."""
 
-    def kill(self) -> None:
-        """End it now."""
+    def give_up(self) -> None:
+        """Have it ended, without waiting."""
 
 
 class StandbyEvents(Protocol):
@@ -184,5 +184,5 @@ class Standby:
             _LOG.warning("event=standby_failed reason=%r", str(error))  # it died, which the engine sees
         except Exception as error:  # noqa: BLE001 - whatever it is, calls may wait for this worker
             _LOG.error("event=standby_failed reason=%r", str(error) or type(error).__name__)
-            worker.kill()
+            worker.give_up()
         return None

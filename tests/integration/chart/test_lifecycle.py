@@ -158,6 +158,12 @@ def test_a_reinstall_under_its_own_name_takes_over_and_a_second_release_lives_be
     generation = cluster.get("deployment", "atheria-operator", "-n", SYSTEM)["metadata"]["generation"]
     cluster.succeeds(*UPGRADE, "--reuse-values", "--set", "gateway.replicas=3")
     assert cluster.get("deployment", "atheria-gateway", "-n", SYSTEM)["spec"]["replicas"] == 3
+    # An autoscaler for the gateway begins with the pods that there are, and an upgrade leaves it those that it chose.
+    cluster.succeeds(*UPGRADE, "--reuse-values", "--set", "gateway.autoscaling.enabled=true")
+    assert cluster.get("deployment", "atheria-gateway", "-n", SYSTEM)["spec"]["replicas"] == 3
+    cluster.kubectl("scale", "deployment/atheria-gateway", "-n", SYSTEM, "--replicas=4")
+    cluster.succeeds(*UPGRADE, "--reuse-values", "--set", "gateway.hold.seconds=200")
+    assert cluster.get("deployment", "atheria-gateway", "-n", SYSTEM)["spec"]["replicas"] == 4
     assert cluster.get("deployment", "atheria-operator", "-n", SYSTEM)["metadata"]["generation"] == generation
     with cluster.hooks_run():
         cluster.succeeds("uninstall", "second", "-n", SYSTEM)

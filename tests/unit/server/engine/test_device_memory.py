@@ -33,6 +33,9 @@ def test_free_memory_is_that_of_the_container(tmp_path: Path) -> None:
     assert free_bytes(tmp_path, meminfo) == 50 * 1024
     (tmp_path / "memory.max").write_text("31000\n")
     assert free_bytes(tmp_path, meminfo) == 30_000
+    # Read files that the kernel lets go of first are not in use.
+    (tmp_path / "memory.stat").write_text("anon 500\nfile 900\ninactive_file 400\nactive_file 500\n")
+    assert free_bytes(tmp_path, meminfo) == 30_400
 
 
 def test_the_older_cgroups_are_read_too(tmp_path: Path) -> None:
@@ -42,3 +45,5 @@ def test_the_older_cgroups_are_read_too(tmp_path: Path) -> None:
     (tmp_path / "memory/memory.limit_in_bytes").write_text("3000\n")
     (tmp_path / "memory/memory.usage_in_bytes").write_text("1000\n")
     assert free_bytes(tmp_path, meminfo) == 2000
+    (tmp_path / "memory/memory.stat").write_text("inactive_file 7\ntotal_inactive_file 300\n")
+    assert free_bytes(tmp_path, meminfo) == 2300

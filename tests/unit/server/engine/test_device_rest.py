@@ -102,14 +102,15 @@ def _found(monkeypatch: pytest.MonkeyPatch, *tensors: torch.Tensor) -> None:
 def test_without_room_on_the_host_the_weights_stay_and_the_note_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    weight = torch.ones(256)
+    weight = torch.ones(200)
     _found(monkeypatch, weight)
-    rested = DeviceRest("cuda:0", host_free_bytes=lambda: 1024).rest()
+    rested = DeviceRest("cuda:0", host_free_bytes=lambda: 1000).rest()
     assert (rested.freed_bytes, rested.host_bytes) == (100, 0)
+    # 800 bytes, in a power of two.
     assert rested.note == (
-        "1024 bytes would have to be kept on the host, of whose memory 1024 are free: raise the memory limit"
+        "1024 bytes would have to be kept on the host, of whose memory 1000 are free: raise the memory limit"
     )
-    assert torch.equal(weight, torch.ones(256))
+    assert torch.equal(weight, torch.ones(200))
 
 
 @pytest.mark.usefixtures("cuda")

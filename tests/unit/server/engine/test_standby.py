@@ -29,7 +29,7 @@ class _Worker:
     def rouse(self) -> asyncio.Future[Rested]:
         return self._order()
 
-    def kill(self) -> None:
+    def give_up(self) -> None:
         self.is_killed = True
 
     def _order(self) -> asyncio.Future[Rested]:
