@@ -52,17 +52,18 @@ RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/operator.
 FROM pip AS gateway-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-COPY requirements/gateway.txt /tmp/requirements/
-RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/gateway.txt \
+COPY requirements/gateway.txt requirements/otel.txt /tmp/requirements/
+RUN cd /tmp/requirements \
+ && /opt/atheria/bin/pip install --require-hashes -r gateway.txt -r otel.txt \
  && /opt/atheria/bin/pip uninstall -y pip
 
 FROM pip AS server-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-COPY requirements/torch.txt requirements/server.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt /tmp/requirements/
+COPY requirements/torch.txt requirements/server.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt requirements/text.txt /tmp/requirements/
 RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/torch.txt
 RUN cd /tmp/requirements \
- && /opt/atheria/bin/pip install --require-hashes -r server.txt -r otel.txt -r sources.txt \
+ && /opt/atheria/bin/pip install --require-hashes -r server.txt -r otel.txt -r sources.txt -r text.txt \
  && /opt/atheria/bin/pip install --require-hashes --no-deps -r optimize.txt \
  && /opt/atheria/bin/pip uninstall -y pip
 
@@ -71,10 +72,10 @@ FROM pip AS server-cpu-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
 # bitsandbytes brings 120 MB for devices that this image is not for.
-COPY requirements/server.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt /tmp/requirements/
+COPY requirements/server.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt requirements/text.txt /tmp/requirements/
 RUN sed -i 's/^include-system-site-packages = false$/include-system-site-packages = true/' /opt/atheria/pyvenv.cfg \
  && cd /tmp/requirements \
- && /opt/atheria/bin/pip install --require-hashes -r server.txt -r otel.txt -r sources.txt \
+ && /opt/atheria/bin/pip install --require-hashes -r server.txt -r otel.txt -r sources.txt -r text.txt \
  && /opt/atheria/bin/pip install --require-hashes --no-deps -r optimize.txt \
  && find /opt/atheria/lib -name 'libbitsandbytes_*' ! -name '*_cpu.so' -delete \
  && /opt/atheria/bin/pip uninstall -y pip

@@ -16,14 +16,17 @@ setup: ## prepare everything the other targets need (uv, .venv, system packages)
 	$(BIN)/atheria-local prerequisites --install
 
 .PHONY: demo
-demo: setup ## bring a cluster up, install Atheria, serve a model, scale it to zero and wake it (CONTEXT=name [VALUES=file]: on your own cluster)
+demo: setup ## bring a cluster up, install Atheria, serve a model, scale it to zero and wake it (CONTEXT=name [VALUES=file]: on your own cluster; without root or Linux: as processes)
 	@if [ -z "$(CONTEXT)" ] && [ -z "$${KUBECONFIG:-}" ]; then
+	  if ! $(BIN)/atheria-local can-run; then
+	    exec $(BIN)/atheria demo
+	  fi
 	  $(BIN)/atheria-local build
 	  $(BIN)/atheria-local up
 	  $(BIN)/atheria-local images
 	  exec $(BIN)/atheria demo --local
 	else
-	  exec $(BIN)/atheria demo $(if $(CONTEXT),--context $(CONTEXT)) $(addprefix --values ,$(VALUES))
+	  exec $(BIN)/atheria demo --cluster $(if $(CONTEXT),--context $(CONTEXT)) $(addprefix --values ,$(VALUES))
 	fi
 
 .PHONY: demo-down
@@ -44,11 +47,24 @@ check: setup ## format, lint, types, import rules, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tools/generate_crds.py --check
-	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python -m tools.generate_crds --check
+	$(BIN)/python -m tools.generate_reference --check
 	$(BIN)/python -m tools.generate_values --check
-	$(BIN)/python tools/generate_manifests.py --check
+	$(BIN)/python -m tools.generate_cli --check
+	$(BIN)/python -m tools.generate_metrics --check
+	$(BIN)/python -m tools.generate_alerts --check
+	$(BIN)/python -m tools.generate_benchmarks --check
+	$(BIN)/python -m tools.generate_manifests --check
 	$(BIN)/python tools/generate_dashboards.py --check
+
+.PHONY: docs
+docs: setup ## build the site of the documentation into build/site, without any network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	echo "build/site/index.html"
+
+.PHONY: docs-serve
+docs-serve: setup ## show that site on 127.0.0.1:8088, built anew at each change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8088
 
 .PHONY: audit
 audit: setup ## security review of the sources: bandit, hadolint, bills of materials (CycloneDX), licences; writes dist/audit
@@ -84,9 +100,21 @@ bench-compile: setup ## what compiling, batching and the compile cache save on t
 	@$(BIN)/python -m bench.optimization.chain
 	$(BIN)/python -m bench.optimization.compile_cache
 
+.PHONY: bench-attention
+bench-attention: setup ## attention kernels from 256 to 4096 tokens, bytes and drift of compressed caches, about 10 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.attention $(OPTIONS)
+
+.PHONY: bench-text
+bench-text: setup ## tokens per second of a running batch beside one text at a time, about 5 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.text $(OPTIONS)
+
 .PHONY: bench-cold-start
 bench-cold-start: setup ## seconds by phase of calls to a model at zero on the local cluster, about 5 minutes (OPTIONS="--help")
 	@$(BIN)/python -m bench.cold_start $(OPTIONS)
+
+.PHONY: bench-install
+bench-install: setup ## helm install on fresh local clusters, upgrades and rollbacks under steady calls, about 8 minutes (OPTIONS="--help")
+	@$(BIN)/python -m bench.release $(OPTIONS)
 
 .PHONY: chaos
 chaos: setup ## ten minutes of kills, edits, deletions and outages under steady calls: no call may be lost but by a kill (OPTIONS="--help")
@@ -98,12 +126,16 @@ format: ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: ## regenerate gRPC stubs, CRDs, the references, the chart's schema, the manifests and the dashboards
+generate: ## regenerate gRPC stubs, CRDs, the references, the overview of benchmarks, the chart's schema, the manifests and the dashboards
 	@$(BIN)/python tools/generate_stubs.py
-	$(BIN)/python tools/generate_crds.py
-	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python -m tools.generate_crds
+	$(BIN)/python -m tools.generate_reference
 	$(BIN)/python -m tools.generate_values
-	$(BIN)/python tools/generate_manifests.py
+	$(BIN)/python -m tools.generate_cli
+	$(BIN)/python -m tools.generate_metrics
+	$(BIN)/python -m tools.generate_alerts
+	$(BIN)/python -m tools.generate_benchmarks
+	$(BIN)/python -m tools.generate_manifests
 	$(BIN)/python tools/generate_dashboards.py
 
 .PHONY: lock
@@ -117,7 +149,7 @@ lock: ## resolve the dependencies again into requirements/
 	  $$compile --overrides bench/serving/peers/overrides.in bench/serving/peers/$$peer.in -o bench/serving/peers/$$peer.txt
 	done
 	$$compile --all-extras pyproject.toml -o requirements/all.txt
-	for group in operator gateway server torch otel sources report cli; do
+	for group in operator gateway server torch otel sources text report cli movie docs; do
 	  $$compile --extra $$group -c requirements/all.txt pyproject.toml -o requirements/$$group.txt
 	done
 	# The images bring a torch of their own.

@@ -20,6 +20,7 @@ from kubernetes import client, config, watch
 
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
+from atheria_local.definitions import wait_established
 
 ROOT = Path(__file__).parents[1]
 NAMESPACE = "default"
@@ -82,12 +83,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with ControlPlane() as plane:
         kubectl = plane.kubectl
-        for step in (
-            ("apply", "-f", str(ROOT / "manifests" / "crds")),
-            ("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"),
-            ("apply", "-f", str(ROOT / "charts" / "atheria" / "files" / "profiles")),
-        ):
-            subprocess.run([*kubectl, *step], check=True, stdout=sys.stderr)
+        for folder in (ROOT / "manifests" / "crds", ROOT / "charts" / "atheria" / "files" / "profiles"):
+            subprocess.run([*kubectl, "apply", "-f", str(folder)], check=True, stdout=sys.stderr)
+            wait_established(kubectl)
         environment = {
             **os.environ,
             "KUBECONFIG": str(plane.kubeconfig),

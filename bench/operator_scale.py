@@ -27,6 +27,7 @@ from kubernetes import client, watch
 
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
+from atheria_local.definitions import wait_established
 from bench.apply_to_deployment import METRICS_PORT, NAMESPACE, ROOT, measure, wait_until_healthy
 
 IDLE_SECONDS = 30.0
@@ -37,12 +38,10 @@ SETTLE_SECONDS = 15.0
 def running() -> Iterator[tuple[ControlPlane, subprocess.Popen[bytes]]]:
     """An API server with the definitions and profiles, and an operator that works on it."""
     with ControlPlane() as plane:
-        for step in (
-            ("apply", "--server-side", "-f", str(ROOT / "manifests" / "crds")),
-            ("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"),
-            ("apply", "--server-side", "-f", str(ROOT / "charts" / "atheria" / "files" / "profiles")),
-        ):
-            subprocess.run([*plane.kubectl, *step], check=True, stdout=sys.stderr)
+        for folder in (ROOT / "manifests" / "crds", ROOT / "charts" / "atheria" / "files" / "profiles"):
+            apply = [*plane.kubectl, "apply", "--server-side", "-f", str(folder)]
+            subprocess.run(apply, check=True, stdout=sys.stderr)
+            wait_established(plane.kubectl)
         environment = {
             **os.environ,
             "KUBECONFIG": str(plane.kubeconfig),

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from atheria_contract import names
-from atheria_local import programs
 from atheria_operator.simulation.outcome import nearest_rank
 from bench.chaos import sandbox
 from bench.chaos.world import NAMESPACE, eventually
@@ -98,21 +96,14 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy all logs there")
     options = parser.parse_args()
     if not sandbox.is_inside():
-        programs.ensure(programs.KUBE, programs.HELM)
         key = Path(tempfile.mkdtemp(prefix="standby-")) / "key"
         key.write_text(secrets.token_hex(32), encoding="utf-8")
         os.environ[names.ENV_STANDBY_KEY_FILE] = str(key)
-        sandbox.enter(sys.argv[1:], "bench.standby")
-    sandbox.prepare()
+    sandbox.ensure_inside("bench.standby")
     folder = Path(os.environ[names.ENV_STANDBY_KEY_FILE]).parent
     before = os.getloadavg()[0]
-    try:
+    with sandbox.working_folder(folder, options.keep, "key"):
         wakes = asyncio.run(_run(folder, options.repeats))
-    finally:
-        if options.keep is not None:
-            ignored = shutil.ignore_patterns("*.sock", "*.kubeconfig", "key")
-            shutil.copytree(folder, options.keep, dirs_exist_ok=True, ignore=ignored)
-        shutil.rmtree(folder, ignore_errors=True)
     print(
         f"load average {before:.1f} before and {os.getloadavg()[0]:.1f} at the end, {os.cpu_count()} processors"
     )

@@ -211,6 +211,7 @@ class Gateway(Placement):
     tls: GatewayTls
     apiKeys: ApiKeys
     cors: Cors
+    livePage: Switch
     accessLog: Literal["all", "problems", "off"]
     extraEnv: list[Object]
     envoy: Sized
@@ -231,6 +232,40 @@ class Standby(Section):
     secretName: str
 
 
+class IssuerRef(Section):
+    """cert-manager's issuer."""
+
+    name: str
+    kind: Annotated[str, Field(min_length=1)]
+    group: Annotated[str, Field(min_length=1)]
+
+
+class CertManager(Section):
+    """Certificates by cert-manager."""
+
+    issuerRef: IssuerRef
+
+
+class PodTls(Section):
+    """Calls to model pods."""
+
+    mode: Literal["plain", "internal", "cert-manager"]
+    models: bool
+    certManager: CertManager
+
+
+class Tracing(Section):
+    """Spans of calls."""
+
+    endpoint: Annotated[
+        str, Field(pattern=r"^(https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:[0-9]{1,5})?$")
+    ]
+    protocol: Literal["grpc", "http/protobuf"]
+    samplingRatio: Annotated[float, Field(ge=0, le=1)]
+    models: bool
+    secretName: str
+
+
 class Dashboards(Section):
     """Grafana's dashboards."""
 
@@ -242,9 +277,10 @@ class Dashboards(Section):
 
 
 class Monitoring(Section):
-    """PodMonitors."""
+    """PodMonitors or ServiceMonitors."""
 
     enabled: bool
+    kind: Literal["PodMonitor", "ServiceMonitor"]
     interval: Annotated[str, Field(pattern="^[0-9]+(ms|s|m|h)$")]
     labels: Texts
 
@@ -362,6 +398,9 @@ class Values(Section):
     gateway: Gateway
     server: Server
     standby: Standby
+    podTls: PodTls
+    tracing: Tracing
+    logFormat: Literal["text", "json"]
     dashboards: Dashboards
     monitoring: Monitoring
     alerts: Alerts

@@ -6,7 +6,6 @@ tests/contract/test_crds_are_current.py keeps the files equal to the types.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import yaml
 from atheria_contract import names
 from atheria_operator.api.familiar import ANNOTATIONS, FOREIGN_PREFIXES
 from atheria_operator.api.schema import build_model_crd, build_profile_crd
+from tools.generated_files import differing, write_or_compare
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "manifests" / "crds", ROOT / "charts" / "atheria" / "files" / "crds")
@@ -49,26 +49,12 @@ def files() -> dict[Path, str]:
 
 def stale() -> list[Path]:
     """Files whose text is not what the types say, or that are missing."""
-    return [
-        path
-        for path, text in files().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    return differing(files())
 
 
 def main() -> int:
     """Write, or with --check compare and exit 1 on a difference."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only")
-    if parser.parse_args().check:
-        if found := stale():
-            sys.stderr.write(f"not current: {', '.join(map(str, found))}; run make generate\n")
-            return 1
-        return 0
-    for path, text in files().items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_compare(__doc__, files)
 
 
 if __name__ == "__main__":

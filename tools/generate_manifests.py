@@ -7,7 +7,6 @@ and so are labels that say that Helm manages the objects.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from atheria_local import programs
+from tools.generated_files import differing, write_or_compare
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts" / "atheria"
@@ -84,11 +84,7 @@ def files() -> dict[Path, str]:
 
 def stale() -> list[Path]:
     """Files whose text is not what the chart says, or that are missing."""
-    return [
-        path
-        for path, text in files().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    return differing(files())
 
 
 def _objects(*values: str) -> list[Object]:
@@ -147,22 +143,13 @@ def _without_helm(item: Any) -> Any:
 
 def main() -> int:
     """Write, or with --check compare and exit 1 on a difference."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only")
-    check = parser.parse_args().check
     try:
-        if not check:
-            for path, text in files().items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-        elif found := stale():
-            sys.stderr.write(f"not current: {', '.join(map(str, found))}; run make generate\n")
-            return 1
+        return write_or_compare(__doc__, files)
     except NoHelm as missing:
         sys.stderr.write(
             f"{TARGET.relative_to(ROOT)} and overlays were not looked at: {missing}; run `make demo` once\n"
         )
-    return 0
+        return 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ have instead. tests/contract/test_reference_is_current.py keeps the pages equal 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final
 from atheria_contract import names
 from atheria_operator.api.familiar import ANNOTATIONS, FIELDS, FOREIGN_PREFIXES, OTHER_ANNOTATION
 from atheria_operator.api.schema import build_model_crd, build_profile_crd
+from tools.generated_files import differing, write_or_compare
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -34,11 +34,7 @@ def pages() -> dict[Path, str]:
 
 def stale() -> list[Path]:
     """Pages whose text is not what the types say, or that are missing."""
-    return [
-        path
-        for path, text in pages().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    return differing(pages())
 
 
 def _page(crd: dict[str, Any], hidden: frozenset[str] = frozenset()) -> str:
@@ -143,17 +139,7 @@ def _cell(text: str) -> str:
 
 def main() -> int:
     """Write, or with --check compare and exit 1 on a difference."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only")
-    if parser.parse_args().check:
-        if found := stale():
-            sys.stderr.write(f"not current: {', '.join(map(str, found))}; run make generate\n")
-            return 1
-        return 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for path, text in pages().items():
-        path.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_compare(__doc__, pages)
 
 
 if __name__ == "__main__":

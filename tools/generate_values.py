@@ -6,7 +6,6 @@ lines stand above the key that they describe; tests/contract/test_chart_values.p
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -18,6 +17,7 @@ import yaml
 
 from atheria_operator.api.schema import build_profile_crd
 from tools.chart_values import Values
+from tools.generated_files import differing, write_or_compare
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 VALUES: Final = ROOT / "charts" / "atheria" / "values.yaml"
@@ -116,11 +116,7 @@ def files() -> dict[Path, str]:
 
 def stale() -> list[Path]:
     """Files whose text is not what the types say, or that are missing."""
-    return [
-        path
-        for path, text in files().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    return differing(files())
 
 
 def _plain(node: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -233,16 +229,7 @@ def _cell(text: str) -> str:
 
 def main() -> int:
     """Write, or with --check compare and exit 1 on a difference."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only")
-    if parser.parse_args().check:
-        if found := stale():
-            sys.stderr.write(f"not current: {', '.join(map(str, found))}; run make generate\n")
-            return 1
-        return 0
-    for path, text in files().items():
-        path.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_compare(__doc__, files)
 
 
 if __name__ == "__main__":

@@ -30,14 +30,10 @@ def policies(world: World, *, fixed: int) -> Sequence[MakePolicy]:
     slots = world.slots_per_pod
     ours = ScalingPolicy(max_replicas=world.max_replicas, target_calls=slots)
     return [
-        # As the recorded tables have it; it matters for starts of 2 s only (docs/benchmarks/autoscaling.md, What is simulated).
-        partial(AtheriaPolicy, policy=ours, name=OURS, rests=False),
+        partial(AtheriaPolicy, policy=ours, name=OURS),
         *(
             partial(
-                AtheriaPolicy,
-                policy=replace(ours, target_calls=target),
-                name=f"{OURS}, target {target:g}",
-                rests=False,
+                AtheriaPolicy, policy=replace(ours, target_calls=target), name=f"{OURS}, target {target:g}"
             )
             for target in (slots * share for share in OTHER_TARGETS)
         ),

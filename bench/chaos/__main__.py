@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from atheria_local import programs
 from bench.chaos import actions, sandbox
 from bench.chaos.report import table
 from bench.chaos.scenario import Options, Outcome, Scenario
@@ -23,11 +21,7 @@ SPARE_SECONDS: Final = 900.0
 def main() -> int:
     """The command."""
     options = _parser().parse_args()
-    if not sandbox.is_inside():
-        # There is no network inside to build them with.
-        programs.ensure(programs.KUBE, programs.HELM)
-        sandbox.enter(sys.argv[1:])
-    sandbox.prepare()
+    sandbox.ensure_inside("bench.chaos")
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     wanted = Options(
         seconds=options.minutes * 60,
@@ -37,21 +31,12 @@ def main() -> int:
         without=frozenset(options.without),
         gateways=options.gateways,
     )
-    try:
+    with sandbox.working_folder(folder, options.keep):
         outcome = asyncio.run(_bounded(Scenario(wanted, folder, _say), wanted))
         print(
             f"seed {wanted.seed}, {options.minutes:g} minutes of faults, load average {os.getloadavg()[0]:.1f}"
         )
         print(table(outcome), flush=True)
-    finally:
-        if options.keep is not None:
-            shutil.copytree(
-                folder,
-                options.keep,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("*.sock", "*.kubeconfig"),
-            )
-        shutil.rmtree(folder, ignore_errors=True)
     return 0 if outcome.is_good else 1
 
 

@@ -1,7 +1,8 @@
 """Plays scheduler and kubelet: each pod of a model gets a node, an address of its own and a real server process.
 
 A deleted pod gets SIGTERM, its grace and then SIGKILL; one deleted by force, SIGKILL. A container that ends is started again in its
-pod, after kubelet's back-off (shortened). What is not played: images, and volumes other than the ConfigMap.
+pod, after kubelet's back-off (shortened). What is not played: images, and volumes other than the ConfigMap and
+a cache of the node.
 """
 
 from __future__ import annotations
@@ -205,7 +206,11 @@ class PlayedPod:
             found = await self._api.find(f"/api/v1/namespaces/{self.namespace}/configmaps/{name}")
             if found is not None:
                 file = self._folder / f"{self.name}.json"
-                file.write_text(found["data"][names.CONFIG_FILE], encoding="utf-8")
+                config = found["data"][names.CONFIG_FILE]
+                for volume in spec["volumes"]:
+                    if "hostPath" in volume:
+                        config = config.replace(names.CACHE_DIRECTORY, volume["hostPath"]["path"])
+                file.write_text(config, encoding="utf-8")
                 inside = f"{names.CONFIG_DIRECTORY}/{names.CONFIG_FILE}"
                 return [part.replace(inside, str(file)) for part in spec["containers"][0]["args"]]
             await self._sleep(1.0)

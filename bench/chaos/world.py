@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
+from atheria_local.definitions import wait_established
 from bench import installation
 from bench.chaos.api import MERGE, Api, ApiError
 from bench.chaos.node import NODE
@@ -57,7 +58,7 @@ class World:
         kubectl = self.plane.kubectl
         files = installation.CHART / "files"
         _run([*kubectl, "apply", "--server-side", "-f", str(files / "crds")])
-        _run([*kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])
+        wait_established(kubectl)
         _run([*kubectl, "apply", "--server-side", "-f", str(files / "profiles")])
         for namespace in (installation.SYSTEM_NAMESPACE, NAMESPACE, TWINS):
             _run([*kubectl, "create", "namespace", namespace])

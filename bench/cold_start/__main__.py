@@ -17,9 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from atheria_cli.demo.calls import ModelClient
-from atheria_cli.demo.cluster import Cluster, wait_for
-from atheria_cli.demo.show import DemoOptions, conditions, install
+from atheria_cli.cluster import Cluster, wait_for
+from atheria_cli.demo.calls import QcaClient
+from atheria_cli.demo.show import DemoOptions, install
+from atheria_cli.model.summary import condition
 from atheria_contract import names
 from bench.cold_start.cluster_points import ClusterPoints, processes_of
 from bench.cold_start.marks import ColdCall, phases_of, released_point, server_points
@@ -88,7 +89,7 @@ def _measure(cluster: Cluster, images: Mapping[str, str], count: int) -> dict[st
 def _call(cluster: Cluster, points: ClusterPoints, model: str) -> ColdCall:
     """One call of a model that is at zero, its first pod gone."""
     _wait_for_zero(cluster, points, model)
-    client = ModelClient(f"127.0.0.1:{names.PORT_GRPC}", model, NAMESPACE)
+    client = QcaClient(f"127.0.0.1:{names.PORT_GRPC}", model, NAMESPACE)
     try:
         points.forget()
         began = time.time()
@@ -131,7 +132,7 @@ def _released(cluster: Cluster, model: str, began: float) -> float:
 
 def _wait_for_zero(cluster: Cluster, points: ClusterPoints, model: str) -> None:
     def is_at_zero() -> bool | None:
-        ready = conditions(cluster.get("atheriamodel", model, NAMESPACE)).get("Ready", {})
+        ready = condition(cluster.get("atheriamodel", model, NAMESPACE), "Ready")
         return True if ready.get("reason") == "ScaledToZero" and not points.pods(model) else None
 
     wait_for("the model at zero", is_at_zero, timeout_seconds=_WAIT_SECONDS, describe=lambda: model)

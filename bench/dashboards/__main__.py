@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from atheria_local import programs
 from bench.chaos import sandbox
 from bench.dashboards.models import BY_NAME
 from bench.dashboards.run import Options, Result, Run
@@ -22,29 +20,16 @@ SPARE_SECONDS: Final = 400.0
 def main() -> int:
     """The command."""
     options = _parser().parse_args()
-    if not sandbox.is_inside():
-        # There is no network inside to build them with.
-        programs.ensure(programs.KUBE, programs.HELM)
-        sandbox.enter(sys.argv[1:], module="bench.dashboards")
-    sandbox.prepare()
+    sandbox.ensure_inside("bench.dashboards")
     folder = Path(tempfile.mkdtemp(prefix="dashboards-"))
     wanted = Options(
-        models=tuple(BY_NAME[name] for name in options.model or ["network"]),
+        models=tuple(BY_NAME[name] for name in options.model or ["network", "writer"]),
         seconds=options.seconds,
         callers=options.callers,
         waves=options.waves,
     )
-    try:
+    with sandbox.working_folder(folder, options.keep, "lock", "queries.active"):
         results = asyncio.run(_bounded(Run(wanted, folder, _say), wanted))
-    finally:
-        if options.keep is not None:
-            shutil.copytree(
-                folder,
-                options.keep,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("*.sock", "*.kubeconfig", "lock", "queries.active"),
-            )
-        shutil.rmtree(folder, ignore_errors=True)
     return _report(results)
 
 
@@ -74,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=15.0, help="of load (default 15)")
     parser.add_argument("--callers", type=int, default=4, help="calls at once to each model (default 4)")
     parser.add_argument(
-        "--model", action="append", choices=sorted(BY_NAME), help="served; repeatable (default network)"
+        "--model",
+        action="append",
+        choices=sorted(BY_NAME),
+        help="served; repeatable (default network and writer)",
     )
     parser.add_argument("--waves", action="store_true", help="load that goes up and down")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy logs and Prometheus' data there")

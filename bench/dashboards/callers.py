@@ -18,6 +18,7 @@ DEADLINE_SECONDS: Final = 200.0
 """A first call waits for the model's start."""
 _PAUSE_SECONDS: Final = 0.02
 _WRONG_EVERY: Final = 40
+_DATATYPES: Final = {"float32": "FP32", "uint8": "UINT8"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Callers:
 
     def _request(self, values: Any) -> Any:
         request = pb.ModelInferRequest(model_name=self.model.name)
-        request.inputs.add(name=self.model.input_name, datatype="FP32", shape=values.shape)
+        datatype = _DATATYPES[values.dtype.name]
+        request.inputs.add(name=self.model.input_name, datatype=datatype, shape=values.shape)
         request.raw_input_contents.append(values.tobytes())
         return request

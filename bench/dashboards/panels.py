@@ -10,6 +10,8 @@ from typing import Any, Final
 RATE_INTERVAL: Final = "$__rate_interval"
 DCGM: Final = "DCGM_"
 """Metrics of NVIDIA's exporter, which is not there where there is no GPU."""
+OF_TEXT_MODELS: Final = "atheria_kv_cache_"
+OF_EVALUATED_MODELS: Final = "atheria_model_option_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +55,20 @@ def filled(expr: str, variables: Mapping[str, str]) -> str:
     return expr
 
 
-def complaint(asked: Asked, answer: Sequence[tuple[Mapping[str, str], Sequence[float]]]) -> str:
-    """What is wrong with what a query found; empty = nothing. NaN is a gap: a quantile of no calls is one."""
+def complaint(
+    asked: Asked,
+    answer: Sequence[tuple[Mapping[str, str], Sequence[float]]],
+    *,
+    may_be_empty: Sequence[str] = (),
+) -> str:
+    """What is wrong with what a query found; empty = nothing. NaN is a gap: a quantile of no calls is one.
+
+    `may_be_empty`: beginnings of metrics that nobody in the run has.
+    """
     values = [value for _, series in answer for value in series if not math.isnan(value)]
     if not values:
-        return "" if asked.needs_gpus else "no data"
+        is_absent = any(metric in asked.query for metric in may_be_empty)
+        return "" if asked.needs_gpus or is_absent else "no data"
     if any(math.isinf(value) for value in values):
         return "infinite"
     if asked.lowest is not None and min(values) < asked.lowest:

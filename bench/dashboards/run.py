@@ -24,7 +24,7 @@ from bench.chaos.parts import Part
 from bench.chaos.world import NAMESPACE, World, eventually, models_path
 from bench.dashboards import panels, prometheus
 from bench.dashboards.callers import Callers
-from bench.dashboards.models import PROFILE_BODY, Served
+from bench.dashboards.models import PROFILE_BODY, Served, keep_worth
 
 ACTIVATOR_METRICS_PORT: Final = 9091
 GATEWAY: Final = f"127.0.0.1:{names.PORT_GRPC}"
@@ -41,7 +41,7 @@ class Options:
     """What a run is asked for."""
 
     models: tuple[Served, ...]
-    """The dashboard of a model is asked for the first one."""
+    """The first one has an evaluation."""
     seconds: float
     """Of load once each model has answered."""
     callers: int
@@ -91,6 +91,9 @@ class Run:
             background.append(tasks.create_task(self._tell_pods(kubelet), name="targets"))
             for model in self._options.models:
                 world.specs[model.name] = dict(model.spec)
+            evaluated = self._options.models[0]
+            world.specs[evaluated.name] = keep_worth(evaluated, str(self._folder / "cache"))
+            for model in self._options.models:
                 await world.create(model.name)
             for model in self._options.models:
                 await eventually(
@@ -201,7 +204,7 @@ class Run:
             "__rate_interval": f"{RATE_SECONDS}s",
             "__range": f"{max(RATE_SECONDS, int(end - begin))}s",
             "namespace": NAMESPACE,
-            "model": self._options.models[0].name,
+            "model": "|".join(model.name for model in self._options.models),
             "node": ".*",
         }
         results = []

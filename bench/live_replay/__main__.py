@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
 
-from atheria_local import programs
 from atheria_operator.simulation.world import Queue
 from bench.chaos import sandbox
 from bench.live_replay import report
@@ -43,11 +41,7 @@ def spec_of(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """The command."""
     options = _parser().parse_args()
-    if not sandbox.is_inside():
-        # There is no network inside to build them with.
-        programs.ensure(programs.KUBE, programs.HELM)
-        sandbox.enter(sys.argv[1:], "bench.live_replay")
-    sandbox.prepare()
+    sandbox.ensure_inside("bench.live_replay")
     calls = window(
         options.hour,
         seed=options.seed,
@@ -57,8 +51,7 @@ def main() -> int:
     )
     _say(shape_of(calls, options.seconds))
     spec = spec_of(options)
-    folder = Path(tempfile.mkdtemp(prefix="replay-"))
-    try:
+    with sandbox.working_folder(Path(tempfile.mkdtemp(prefix="replay-")), options.keep) as folder:
         live = asyncio.run(
             replay(
                 calls,
@@ -70,11 +63,6 @@ def main() -> int:
                 say=_say,
             )
         )
-    finally:
-        if options.keep is not None:
-            ignore = shutil.ignore_patterns("*.sock", "*.kubeconfig")
-            shutil.copytree(folder, options.keep, dirs_exist_ok=True, ignore=ignore)
-        shutil.rmtree(folder, ignore_errors=True)
     simulated = {
         queue: simulate(
             calls,

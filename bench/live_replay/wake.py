@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from atheria_local import programs
 from atheria_operator.simulation.outcome import nearest_rank
 from bench.chaos import ledger, sandbox
 from bench.chaos.world import NAMESPACE, eventually
@@ -132,22 +130,9 @@ def main() -> int:
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy all logs and ledgers there")
     options = parser.parse_args()
-    if not sandbox.is_inside():
-        programs.ensure(programs.KUBE, programs.HELM)
-        sandbox.enter(sys.argv[1:], "bench.live_replay.wake")
-    sandbox.prepare()
-    folder = Path(tempfile.mkdtemp(prefix="wake-"))
-    try:
+    sandbox.ensure_inside("bench.live_replay.wake")
+    with sandbox.working_folder(Path(tempfile.mkdtemp(prefix="wake-")), options.keep) as folder:
         wakes = asyncio.run(_run(folder, options.repeats))
-    finally:
-        if options.keep is not None:
-            shutil.copytree(
-                folder,
-                options.keep,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("*.sock", "*.kubeconfig"),
-            )
-        shutil.rmtree(folder, ignore_errors=True)
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
     for draining, title in ((False, "no pod is left"), (True, "the last pod still drains")):
         print(

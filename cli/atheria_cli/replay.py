@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from atheria_cli.errors import CommandError, ExitCode
+from atheria_cli.kubectl import Kubectl
+from atheria_cli.model.read import read_model
+from atheria_cli.options import Output
 from atheria_contract import names
 
 if TYPE_CHECKING:
     from atheria_operator.simulation.compare import Comparison
 
 
-class ReplayCommandError(Exception):
+class ReplayCommandError(CommandError):
     """What keeps the replay from running; the message says what to do."""
-
-
-class Kubectl(Protocol):
-    """As `demo.cluster.Cluster` has it."""
-
-    def kubectl(self, *arguments: str) -> str:
-        """Run kubectl and return what it printed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +48,8 @@ class ReplayOptions:
     seed: int
 
 
-def run_replay(options: ReplayOptions, cluster: Kubectl, console: Console) -> None:
-    """Print the table. Raises ReplayCommandError, and the cluster's error where kubectl refuses."""
+def run_replay(options: ReplayOptions, cluster: Kubectl, output: Output, console: Console) -> None:
+    """Print the table, or a document of the same. Raises ReplayCommandError, and the cluster's error where kubectl refuses."""
     try:
         from atheria_operator.simulation.calls import TokenModel, TrafficError, read_calls, work_seconds
         from atheria_operator.simulation.replay import ReplayError, policy_of, replay, slots_of
@@ -67,7 +63,7 @@ def run_replay(options: ReplayOptions, cluster: Kubectl, console: Console) -> No
         calls = read_calls(options.calls, TokenModel())
         world = World(slots_per_pod=slots_of(policy, options.slots), start_seconds=options.start_seconds)
     except (ReplayError, TrafficError, ValueError) as error:
-        raise ReplayCommandError(str(error)) from error
+        raise ReplayCommandError(str(error), ExitCode.USAGE) from error
     found = replay(
         calls,
         policy,
@@ -77,6 +73,24 @@ def run_replay(options: ReplayOptions, cluster: Kubectl, console: Console) -> No
         seed=options.seed,
     )
     hours = calls[-1].arrival_seconds / 3600
+    if output is Output.JSON:
+        document = {
+            "calls": len(calls),
+            "hours": hours,
+            "work_slot_seconds": work_seconds(calls),
+            "slots_per_pod": world.slots_per_pod,
+            "start_seconds": options.start_seconds,
+            "slo_seconds": options.slo_seconds,
+            "usd_per_hour": options.usd_per_hour or None,
+            "schedule_is_left_out": bool(policy.schedule),
+            "basis": "modelled",
+            "rows": [
+                {**asdict(row), "usd": _usd(row.gpu_seconds, options.usd_per_hour)} for row in found.rows
+            ],
+            "clairvoyant": [asdict(point) for point in found.bound],
+        }
+        console.print_json(json.dumps(document))
+        return
     console.print(
         f"{len(calls)} calls in {hours:.2f} h, {work_seconds(calls):,.0f} slot-seconds of work; a pod has {world.slots_per_pod} slots "
         f"and starts in {options.start_seconds:g} s; late = more than {options.slo_seconds:g} s until a slot"
@@ -91,27 +105,35 @@ def run_replay(options: ReplayOptions, cluster: Kubectl, console: Console) -> No
 
 def _body(options: ReplayOptions, cluster: Kubectl) -> Mapping[str, Any]:
     if options.model:
-        kind = f"{names.MODEL_PLURAL}.{names.GROUP}"
-        text = cluster.kubectl("get", kind, options.model, "-n", options.namespace, "-o", "json")
-        body: Mapping[str, Any] = json.loads(text)
-        return body
+        return read_model(cluster, options.model, options.namespace)
     if options.manifest is None:
-        raise ReplayCommandError("give --model NAME of a model in the cluster, or --manifest FILE.yaml")
+        raise ReplayCommandError(
+            "give --model NAME of a model in the cluster, or --manifest FILE.yaml", ExitCode.USAGE
+        )
     import yaml
 
     try:
         documents = list(yaml.safe_load_all(options.manifest.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ReplayCommandError(f"{options.manifest} does not exist", ExitCode.NOT_FOUND) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ReplayCommandError(f"{options.manifest}: {error}") from error
+        raise ReplayCommandError(f"{options.manifest}: {error}", ExitCode.USAGE) from error
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == names.MODEL_KIND:
             return document
-    raise ReplayCommandError(f"{options.manifest}: has no document of kind {names.MODEL_KIND}")
+    raise ReplayCommandError(
+        f"{options.manifest}: has no document of kind {names.MODEL_KIND}", ExitCode.USAGE
+    )
+
+
+def _usd(pod_seconds: float, usd_per_hour: float) -> float | None:
+    """None = no price was given."""
+    return pod_seconds / 3600 * usd_per_hour if usd_per_hour else None
 
 
 def _table(found: Comparison, usd_per_hour: float) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("scaling", no_wrap=True)
+    table.add_column("scaling", overflow="fold")
     for column in (
         "pod-s",
         "USD",
@@ -124,12 +146,12 @@ def _table(found: Comparison, usd_per_hour: float) -> Table:
         "wakes",
         "regret",
     ):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     for row in found.rows:
         table.add_row(
             row.policy,
             f"{row.gpu_seconds:,.0f}",
-            f"{row.gpu_seconds / 3600 * usd_per_hour:.2f}" if usd_per_hour else "-",
+            "-" if (usd := _usd(row.gpu_seconds, usd_per_hour)) is None else f"{usd:.2f}",
             f"{100 * row.late_share:.1f}",
             f"{row.p50_seconds:.1f}",
             f"{row.p95_seconds:.1f}",

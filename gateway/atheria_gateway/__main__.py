@@ -9,13 +9,18 @@ import logging
 import os
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from atheria_contract import names
+from atheria_contract.json_log import JSON, configure_log
+from atheria_contract.trace_export import TraceExportError, read_collector_secret
 from atheria_gateway.settings import Settings, settings_from
 from atheria_gateway.xds.bootstrap import build_bootstrap
 from atheria_gateway.xds.bootstrap_options import BootstrapOptions
+from atheria_gateway.xds.tls import pod_secrets
 from atheria_gateway.xds.tls import secrets as tls_secrets
+from atheria_gateway.xds.tracing import Collector
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = settings_from(os.environ)
     except ValueError as error:
         parser.exit(2, f"atheria-gateway: {error}\n")
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_log(settings.log_level, settings.log_format)
     if chosen.command == "bootstrap":
         write_bootstrap(
             chosen.out,
@@ -54,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     kubeconfig = getattr(chosen, "kubeconfig", os.environ.get("KUBECONFIG"))
     try:
         asyncio.run(_run(settings, kubeconfig))
-    except OSError as error:
+    except (OSError, TraceExportError) as error:
         _LOG.error("the gateway cannot start: %s", error)
         return 1
     return 0
@@ -87,16 +92,30 @@ def write_bootstrap(
         tls=settings.tls,
         api_keys_file=settings.api_keys_file,
         forwards_key=settings.forwards_keys,
+        has_live_page=settings.has_live_page,
         access_log=settings.access_log,
+        is_json_log=settings.log_format == JSON,
+        collector=_with_secret(settings.collector, settings.tracing_secret),
         memory_bytes=settings.envoy_memory_bytes,
     )
     out.mkdir(parents=True, exist_ok=True)
     for name, content in (tls_secrets(settings.tls) if settings.tls else {}).items():
         (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for name, content in (pod_secrets(settings.pod_tls) if settings.pod_tls else {}).items():
+        # Not beside the bootstrap: the activator names these files to Envoy, and both know this folder.
+        (token_file.parent / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     file = out / "bootstrap.yaml"
     file.write_text(json.dumps(build_bootstrap(options), indent=2) + "\n", encoding="utf-8")
     _LOG.info("wrote %s", file)
     return file
+
+
+def _with_secret(collector: Collector | None, folder: str) -> Collector | None:
+    """With the headers and the authority that are mounted for it. TraceExportError where they cannot be used."""
+    if collector is None:
+        return None
+    secret = read_collector_secret(folder)
+    return replace(collector, headers=tuple(secret.headers.items()), authority_file=secret.authority_file)
 
 
 async def _run(settings: Settings, kubeconfig: str | None) -> None:
@@ -108,7 +127,7 @@ async def _run(settings: Settings, kubeconfig: str | None) -> None:
         await connect(kubeconfig), pod_namespace=settings.pod_namespace, namespaces=settings.namespaces
     )
     try:
-        await run(settings, kube)
+        await run(settings, kube, os.environ)
     finally:
         await kube.close()
 

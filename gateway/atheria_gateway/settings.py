@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from atheria_contract import names
+from atheria_contract.json_log import TEXT, log_format
+from atheria_gateway.collector import collector_of
 from atheria_gateway.xds.access_log import AccessLog
 from atheria_gateway.xds.run_directory import RunDirectory
 from atheria_gateway.xds.tls import TlsFiles
+from atheria_gateway.xds.tracing import Collector
 
 ENV_NAMESPACES: Final = "ATHERIA_NAMESPACES"
 ENV_RUN_DIRECTORY: Final = "ATHERIA_RUN_DIRECTORY"
@@ -18,12 +21,13 @@ ENV_HOLD_LIMIT: Final = "ATHERIA_HOLD_LIMIT"
 ENV_HOLD_BYTES: Final = "ATHERIA_HOLD_BYTES"
 ENV_HOLD_CALLER_SHARE: Final = "ATHERIA_HOLD_CALLER_SHARE"
 ENV_ENVOY_MEMORY_BYTES: Final = "ATHERIA_ENVOY_MEMORY_BYTES"
-ENV_TLS_CERT_FILE: Final = "ATHERIA_TLS_CERT_FILE"
-ENV_TLS_KEY_FILE: Final = "ATHERIA_TLS_KEY_FILE"
-ENV_TLS_CLIENT_CA_FILE: Final = "ATHERIA_TLS_CLIENT_CA_FILE"
+ENV_TLS_CERT_FILE: Final = names.ENV_TLS_CERT_FILE
+ENV_TLS_KEY_FILE: Final = names.ENV_TLS_KEY_FILE
+ENV_TLS_CLIENT_CA_FILE: Final = names.ENV_TLS_CLIENT_CA_FILE
 ENV_API_KEYS_FILE: Final = "ATHERIA_API_KEYS_FILE"
 ENV_FORWARD_KEYS: Final = "ATHERIA_FORWARD_KEYS"
 ENV_CORS_ORIGINS: Final = "ATHERIA_CORS_ORIGINS"
+ENV_LIVE_PAGE: Final = "ATHERIA_LIVE_PAGE"
 ENV_ACCESS_LOG: Final = "ATHERIA_ACCESS_LOG"
 ENV_DRAIN_SECONDS: Final = "ATHERIA_DRAIN_SECONDS"
 ENV_METRICS_PORT: Final = "ATHERIA_METRICS_PORT"
@@ -57,20 +61,33 @@ class Settings(RunDirectory):
     """Memory limit of Envoy's container, near which it refuses and resets calls rather than being killed; 0 = unknown."""
     tls: TlsFiles | None = None
     """Certificates of both ports; None = plain text."""
+    pod_tls: TlsFiles | None = None
+    """What is shown to model pods that ask for it, and the authority of theirs; None = calls to pods are plain text."""
     api_keys_file: str = ""
     """Digests of the callers' keys, one `sha256:<hex>` a line; empty = no key is asked for."""
     forwards_keys: bool = False
     """Pods see the callers' keys: for model servers that ask for them again."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call from browsers."""
+    has_live_page: bool = False
+    """The page that shows the models, and streams of them, is served to all who reach the ports."""
     access_log: AccessLog = AccessLog.PROBLEMS
     drain_s: float = 30.0
-    """Longest time that held calls are still served after SIGTERM."""
+    """So long after SIGTERM calls are still held and let go; those that wait then are handed back."""
+    hand_back_s: float = 6.0
+    """So long after that every call that asks to be held is handed back; in the chart Envoy ends within it, so none asks in vain."""
     wake_retry_s: float = 2.0
     standby_key_file: str = ""
     """The key from which the tokens of models in standby follow; empty = none is woken by this gateway."""
     metrics_port: int = names.PORT_METRICS
+    metrics_address: str = ""
+    """Where metrics are shown; empty = on all addresses."""
     log_level: str = "INFO"
+    log_format: str = TEXT
+    collector: Collector | None = None
+    """Where Envoy sends its spans, without what is mounted for it as a Secret; None = there are no spans."""
+    tracing_secret: str = ""
+    """Folder of that Secret; empty = there is none."""
 
     @property
     def token_file(self) -> str:
@@ -94,9 +111,11 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         hold_caller_share=_number(environment, ENV_HOLD_CALLER_SHARE, defaults.hold_caller_share, 0.01, 1),
         envoy_memory_bytes=int(_number(environment, ENV_ENVOY_MEMORY_BYTES, 0, 64 * 1024 * 1024, 2**50)),
         tls=_tls(environment),
+        pod_tls=_pod_tls(environment),
         api_keys_file=environment.get(ENV_API_KEYS_FILE) or "",
         forwards_keys=_choice(environment, ENV_FORWARD_KEYS, "off", ("on", "off")) == "on",
         cors_origins=_origins(environment),
+        has_live_page=_choice(environment, ENV_LIVE_PAGE, "off", ("on", "off")) == "on",
         access_log=AccessLog(
             _choice(environment, ENV_ACCESS_LOG, defaults.access_log, tuple(one.value for one in AccessLog))
         ),
@@ -105,6 +124,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         standby_key_file=environment.get(names.ENV_STANDBY_KEY_FILE) or "",
         metrics_port=int(_number(environment, ENV_METRICS_PORT, defaults.metrics_port, 1, 65535)),
         log_level=environment.get(ENV_LOG_LEVEL) or defaults.log_level,
+        log_format=log_format(environment),
+        collector=collector_of(environment),
+        tracing_secret=environment.get(names.ENV_TRACING_SECRET) or "",
     )
 
 
@@ -149,6 +171,11 @@ def _tls(environment: Mapping[str, str]) -> TlsFiles | None:
                 f"{name} is not set, but TLS is asked for: name the PEM file, or leave all of TLS out"
             )
     return TlsFiles(certificate=certificate, key=key, client_authority=authority)
+
+
+def _pod_tls(environment: Mapping[str, str]) -> TlsFiles | None:
+    directory = environment.get(names.ENV_POD_TLS_DIRECTORY) or ""
+    return TlsFiles.mounted(directory) if directory else None
 
 
 def _origins(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from atheria_local import cluster, gpus, images, prerequisites, programs, promtool
+from atheria_local import cluster, go_toolchain, gpus, images, prerequisites, programs, promtool
 from atheria_local.errors import LocalError
 
 
@@ -19,6 +19,10 @@ def _parser() -> argparse.ArgumentParser:
         ("images", "build our images and load them into the cluster"),
         ("programs", "build etcd, Kubernetes, CoreDNS and Helm into the cache"),
         ("build", "build programs and images side by side, without starting anything"),
+        (
+            "can-run",
+            "say in a line why the cluster cannot run here, with exit status 1; nothing where it can",
+        ),
     ):
         commands.add_parser(name, help=text)
     up = commands.add_parser("up", help="start the cluster; does nothing when it is up")
@@ -66,9 +70,25 @@ def _run(arguments: argparse.Namespace) -> int:
             programs.install_for_people()
         case "build":
             _build_all()
+        case "can-run":
+            if reason := _why_no_cluster():
+                print(f"no local cluster here: {reason}")
+                return 1
         case "prerequisites":
             _prerequisites(install=arguments.install)
     return 0
+
+
+def _why_no_cluster() -> str:
+    """Empty where it can run: on this machine, and with its programs built or a Go to build them."""
+    reason = prerequisites.why_not_here()
+    if reason or all(build.is_done() for build in programs.ALL):
+        return reason
+    try:
+        go_toolchain.ensure_go()
+    except LocalError as error:
+        return str(error)
+    return ""
 
 
 def _prerequisites(*, install: bool) -> None:
@@ -82,6 +102,10 @@ def _prerequisites(*, install: bool) -> None:
             promtool.ensure()
         except LocalError as error:
             print(f"note: without promtool the metrics' names are not checked: {error}")
+        try:
+            prerequisites.install_browser()
+        except LocalError as error:
+            print(f"note: without Chromium the live page is not tested: {error}")
     else:
         prerequisites.check_machine(first_build=False)
 

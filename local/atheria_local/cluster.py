@@ -6,6 +6,7 @@ import fcntl
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,14 +34,22 @@ from atheria_local.shell import run
 
 _LOCK: Final = Path("/run/atheria-local.lock")
 _STOP_ORDER: Final = (
-    ("forward", "kubelet", "kube-proxy", "coredns"),
+    ("forward", "kubelet", "kube-proxy", "policies", "coredns"),
     ("containerd", "kube-scheduler", "kube-controller-manager"),
     # The API server does not end without its store.
     ("kube-apiserver",),
     ("etcd",),
 )
 _STATELESS: Final = frozenset(
-    {"forward", "kubelet", "kube-proxy", "coredns", "kube-scheduler", "kube-controller-manager"}
+    {
+        "forward",
+        "kubelet",
+        "kube-proxy",
+        "policies",
+        "coredns",
+        "kube-scheduler",
+        "kube-controller-manager",
+    }
 )
 _FORWARDS: Final = (("127.0.0.1:8001", 30801), ("127.0.0.1:8000", 30800))
 """Host address → the gateway's node port (charts/atheria/values-local.yaml)."""
@@ -159,12 +168,24 @@ def _stateless_commands(authority: Authority, server: ApiServer) -> dict[str, li
         "coredns": network.inside(*dns.coredns_command(programs.path(programs.COREDNS), paths.KUBECONFIG)),
         "kubelet": network.inside(*node.kubelet_command(kube["kubelet"], authority, server.url)),
         "kube-proxy": network.inside(*node.kube_proxy_command(kube["kube-proxy"], authority, server.url)),
+        "policies": network.inside(*_policies_command(authority, server)),
         # In the host's own network: it publishes the gateway there.
         "forward": [
             programs.path(programs.FORWARD),
             *(f"{listen}={network.NODE_ADDRESS}:{port}" for listen, port in _FORWARDS),
         ],
     }
+
+
+def _policies_command(authority: Authority, server: ApiServer) -> list[str]:
+    client = server.admin()
+    return [
+        *(sys.executable, "-m", "atheria_local.policies"),
+        f"--server={server.address}:{server.port}",
+        f"--authority={authority.certificate}",
+        f"--certificate={client.certificate}",
+        f"--key={client.key}",
+    ]
 
 
 def _server(authority: Authority) -> ApiServer:

@@ -84,6 +84,7 @@ ALL: Final = (
             "requirements/otel.txt",
             "requirements/optimize.txt",
             "requirements/sources.txt",
+            "requirements/text.txt",
             "contract/atheria_contract",
             "server/atheria_server",
         ),

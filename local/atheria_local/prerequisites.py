@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ PACKAGE_OF: Final = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
 }
+BROWSERS: Final = ("chromium", "chromium-browser")
+"""Programs, the first of them with a Debian package of its name; the cluster needs none."""
 CNI_FOLDER: Final = Path("/usr/lib/cni")
 CNI_PACKAGE: Final = "containernetworking-plugins"
 GATEWAY_PORTS: Final = (8001, 8000)
@@ -61,9 +64,17 @@ def missing_packages() -> list[str]:
 
 def install_packages() -> None:
     """Install what is missing with apt. Raises LocalError where there is no apt or it fails."""
-    packages = missing_packages()
-    if not packages:
-        return
+    if packages := missing_packages():
+        _install(packages)
+
+
+def install_browser() -> None:
+    """A Chromium for the tests of the live page, where there is none. Raises LocalError as `install_packages`."""
+    if not any(shutil.which(program) for program in BROWSERS):
+        _install([BROWSERS[0]])
+
+
+def _install(packages: Sequence[str]) -> None:
     if shutil.which("apt-get") is None:
         raise LocalError(
             f"missing programs of the Debian packages {' '.join(packages)}: install them and run again"

@@ -23,7 +23,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"atheria-operator: error: {error}\n")
         return EXIT_USAGE
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     # What is loaded by now stays: later collections need not look at it, and so come sooner.
     gc.collect()
     gc.freeze()

@@ -14,6 +14,7 @@ import kopf
 from prometheus_client import CollectorRegistry
 
 from atheria_contract import names
+from atheria_contract.json_log import TEXT, configure_log
 from atheria_contract.standby import parse_standby_key
 from atheria_operator.adapters.clock import SystemClock
 from atheria_operator.adapters.demand_sink import serve_demand
@@ -23,11 +24,17 @@ from atheria_operator.adapters.standby_orders import HttpStandbyOrders
 from atheria_operator.adapters.telemetry import PrometheusTelemetry, serve_metrics
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.desired.pod_template import ServerDefaults
-from atheria_operator.handlers.children import known_objects, opted_in, register_children
+from atheria_operator.handlers.children import known_models, known_objects, register_children
 from atheria_operator.handlers.dependencies import Dependencies
-from atheria_operator.handlers.lifecycle import QuietHandlers, build_kopf_settings, register_login
+from atheria_operator.handlers.lifecycle import (
+    QuietHandlers,
+    build_kopf_settings,
+    register_end,
+    register_login,
+)
 from atheria_operator.handlers.models import register_models
 from atheria_operator.interop import Interop
+from atheria_operator.pod_tls import PodTls, pod_identity
 from atheria_operator.runtime.demand_board import DemandBoard
 from atheria_operator.runtime.heartbeat import Heartbeat
 from atheria_operator.runtime.leadership import Leadership
@@ -78,8 +85,9 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
         leadership = Leadership(store, settings.pod_name, clock, led)
     else:
         telemetry.led(is_leader=True)
-    pod_reports = HttpPodReports()
-    standby = HttpStandbyOrders(standby_key) if standby_key else None
+    identity = pod_identity(settings.pod_tls)
+    pod_reports = HttpPodReports(identity)
+    standby = HttpStandbyOrders(standby_key, identity) if standby_key else None
 
     def unready() -> str:
         if leadership is not None and not leadership.may_write:
@@ -105,6 +113,15 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             called=telemetry.called,
             namespaces=namespaces,
         )
+        pod_tls = PodTls(
+            settings.pod_tls,
+            identity,
+            cluster,
+            clock,
+            namespace=settings.pod_namespace,
+            wake_all=reconcile_wakeups.wake_all,
+        )
+        telemetry.watch_certificates(pod_tls.ends_seconds)
         offers = Offers()
         interop = Interop(settings, OfferReader(offers, board, clock), cluster, stop)
         # Before kopf, as the sink.
@@ -136,8 +153,13 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             clock=clock,
             telemetry=telemetry,
             standby=standby,
+            certificates=pod_tls.certificates,
             defaults=ServerDefaults(
-                image=settings.server_image, pull_policy=settings.pull_policy, standby_key=standby_key
+                image=settings.server_image,
+                pull_policy=settings.pull_policy,
+                standby_key=standby_key,
+                has_cert_manager=settings.pod_tls is not None and settings.pod_tls.issuer is not None,
+                telemetry=settings.model_telemetry,
             ),
             resync_seconds=settings.resync_seconds,
             heartbeat=heartbeat,
@@ -146,15 +168,15 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             scaling_wakeups=scaling_wakeups,
             upgrades=UpgradeWave(
                 at_once=settings.upgrades_at_once,
-                opted_in=lambda: opted_in(indexes),
+                models=lambda: known_models(indexes),
                 wake=reconcile_wakeups.wake,
             ),
         )
         try:
             if leadership is None:
-                await _operate(settings, given, presence, release, reach, stop, ready)
+                await _operate(settings, given, presence, release, reach, pod_tls, stop, ready)
             elif await leadership.acquire(stop):
-                await _lead(settings, given, presence, release, reach, stop, ready, leadership)
+                await _lead(settings, given, presence, release, reach, pod_tls, stop, ready, leadership)
         finally:
             await interop.stop()
             await sink.stop(grace=1.0)
@@ -182,6 +204,7 @@ async def _lead(
     presence: Presence,
     release: Release,
     reach: Reach,
+    pod_tls: PodTls,
     stop: asyncio.Event,
     ready: asyncio.Event,
     leadership: Leadership,
@@ -197,7 +220,7 @@ async def _lead(
 
     keeper = asyncio.create_task(keep(), name="lease")
     try:
-        await _operate(settings, given, presence, release, reach, stop, ready)
+        await _operate(settings, given, presence, release, reach, pod_tls, stop, ready)
     finally:
         ended.set()
         try:
@@ -212,10 +235,12 @@ async def _operate(
     presence: Presence,
     release: Release,
     reach: Reach,
+    pod_tls: PodTls,
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
     """Watch, reconcile and scale until the end; kopf is started anew where it does not see the models, or may see others."""
+    await pod_tls.prepare()
     while not stop.is_set():
         await reach.look()
         if reach.is_empty:
@@ -227,7 +252,7 @@ async def _operate(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         given.sight.start()
         try:
-            await _run_kopf(settings, given, presence, release, reach, stop, ready)
+            await _run_kopf(settings, given, presence, release, reach, pod_tls, stop, ready)
         except (Blind, ReachChanged) as cause:
             _LOG.warning("%s: kopf's watches are started anew", cause)
         else:
@@ -240,6 +265,7 @@ async def _run_kopf(
     presence: Presence,
     release: Release,
     reach: Reach,
+    pod_tls: PodTls,
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
@@ -249,12 +275,14 @@ async def _run_kopf(
     register_children(registry, given)
     register_models(registry, given)
     halt = asyncio.Event()
+    register_end(registry, halt)
     checks = [
         asyncio.create_task(stop.wait(), name="stop"),
         asyncio.create_task(presence.run(), name="presence"),
         asyncio.create_task(release.run(), name="release"),
         asyncio.create_task(reach.run(), name="reach"),
         asyncio.create_task(_end_when_kopf_is_broken(), name="guard"),
+        *pod_tls.loops(),
     ]
     for check in checks:
         # Kopf ends by the same flag: a check that fails is not left unseen.
@@ -298,7 +326,7 @@ async def _end_when_kopf_is_broken() -> None:
         has_watched = has_watched or is_watching
 
 
-def configure_logging(level: str) -> None:
-    """One line per record on stderr."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def configure_logging(level: str, kind: str = TEXT) -> None:
+    """One line per record on stderr, as text or as JSON."""
+    configure_log(level, kind)
     logging.getLogger("kopf.objects").addFilter(QuietHandlers())

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from atheria_contract import names
+from atheria_contract.json_log import FORMATS, TEXT
+from atheria_contract.trace_export import GRPC, HTTP
+from atheria_operator.domain.certificates.stored import IssuerRef
+from atheria_operator.domain.desired.telemetry import Telemetry
 
 ENV_NAMESPACES: Final = "ATHERIA_NAMESPACES"
 ENV_PULL_POLICY: Final = "ATHERIA_IMAGE_PULL_POLICY"
@@ -19,15 +24,41 @@ ENV_EXTERNAL_METRICS_CERTIFICATES: Final = "ATHERIA_EXTERNAL_METRICS_CERTIFICATE
 ENV_RESYNC_SECONDS: Final = "ATHERIA_RESYNC_SECONDS"
 ENV_STUCK_SECONDS: Final = "ATHERIA_STUCK_SECONDS"
 ENV_UPGRADES_AT_ONCE: Final = "ATHERIA_UPGRADES_AT_ONCE"
+ENV_POD_TLS_MODE: Final = "ATHERIA_POD_TLS_MODE"
+ENV_POD_TLS_NAME: Final = "ATHERIA_POD_TLS_NAME"
+ENV_POD_TLS_MODELS: Final = "ATHERIA_POD_TLS_MODELS"
+ENV_POD_TLS_ISSUER: Final = "ATHERIA_POD_TLS_ISSUER"
 ENV_LOG_LEVEL: Final = "ATHERIA_LOG_LEVEL"
+ENV_MODEL_OTLP_ENDPOINT: Final = "ATHERIA_MODEL_OTLP_ENDPOINT"
+ENV_MODEL_OTLP_PROTOCOL: Final = "ATHERIA_MODEL_OTLP_PROTOCOL"
+ENV_MODEL_TRACING_SECRET: Final = "ATHERIA_MODEL_TRACING_SECRET"  # noqa: S105 - its name
 ENV_KUBECONFIG: Final = "KUBECONFIG"
 _CERTIFICATES: Final = "/etc/atheria/external-metrics"
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
+_PROTOCOLS: Final = (GRPC, HTTP)
 _LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_PLAIN: Final = "plain"
+_INTERNAL: Final = "internal"
+_CERT_MANAGER: Final = "cert-manager"
+_POD_CERTIFICATES: Final = "/etc/atheria/pod-tls"
 
 
 class SettingsError(ValueError):
     """A variable cannot be used; the message names it, its value, what is allowed and where to set it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodTlsSettings:
+    """Mutual TLS between gateway, operator and model pods."""
+
+    name: str
+    """What the names of the release's objects begin with."""
+    for_models: bool = True
+    """False: models go back to plain text, while gateway and operator keep their certificates."""
+    issuer: IssuerRef | None = None
+    """cert-manager's; None = the operator's own authority."""
+    directory: str = _POD_CERTIFICATES
+    """Folder with the operator's own certificate, where it is cert-manager's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +94,13 @@ class Settings:
     stuck_seconds: float = 600.0
     """A round of a loop that takes longer hangs: the liveness probe fails."""
     upgrades_at_once: int = 1
-    """Models that follow a new default server image at the same time, of those that opted in."""
+    """Models that change to another default server image, or to other settings of all pods, at the same time."""
+    pod_tls: PodTlsSettings | None = None
+    """None = calls to model pods are plain text."""
     log_level: str = "INFO"
+    log_format: str = TEXT
+    model_telemetry: Telemetry = field(default_factory=Telemetry)
+    """What models' pods are told about spans and logs."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -100,7 +136,52 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         stuck_seconds=_seconds(environment, ENV_STUCK_SECONDS, 600.0),
         pod_name=environment.get(names.ENV_POD_NAME, "") or "atheria-operator",
         upgrades_at_once=_count(environment, ENV_UPGRADES_AT_ONCE, 1),
+        pod_tls=_pod_tls(environment),
         log_level=_one_of(environment, ENV_LOG_LEVEL, "INFO", _LOG_LEVELS),
+        log_format=_one_of(environment, names.ENV_LOG_FORMAT, TEXT, FORMATS),
+        model_telemetry=_model_telemetry(environment),
+    )
+
+
+def _pod_tls(environment: Mapping[str, str]) -> PodTlsSettings | None:
+    mode = _one_of(environment, ENV_POD_TLS_MODE, _PLAIN, (_PLAIN, _INTERNAL, _CERT_MANAGER))
+    if mode == _PLAIN:
+        return None
+    for name in (ENV_POD_TLS_NAME, names.ENV_POD_NAMESPACE):
+        if not environment.get(name):
+            raise SettingsError(
+                f"{ENV_POD_TLS_MODE} is {mode!r} and {name} is empty: set it as the chart does"
+            )
+    return PodTlsSettings(
+        name=environment[ENV_POD_TLS_NAME],
+        for_models=_one_of(environment, ENV_POD_TLS_MODELS, "on", ("on", "off")) == "on",
+        issuer=_issuer(environment.get(ENV_POD_TLS_ISSUER) or "") if mode == _CERT_MANAGER else None,
+        directory=environment.get(names.ENV_POD_TLS_DIRECTORY) or _POD_CERTIFICATES,
+    )
+
+
+def _issuer(text: str) -> IssuerRef:
+    try:
+        found = json.loads(text)
+        return IssuerRef(name=str(found["name"]), kind=str(found["kind"]), group=str(found["group"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f'{ENV_POD_TLS_ISSUER} is {text!r}: use JSON as {{"name": "…", "kind": "Issuer", "group": "cert-manager.io"}} (chart value '
+            "podTls.certManager.issuerRef)"
+        ) from error
+
+
+def _model_telemetry(environment: Mapping[str, str]) -> Telemetry:
+    endpoint = environment.get(ENV_MODEL_OTLP_ENDPOINT, "")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"{ENV_MODEL_OTLP_ENDPOINT} is {endpoint!r}: use http://HOST:PORT or https://HOST:PORT (chart value tracing.endpoint)"
+        )
+    return Telemetry(
+        endpoint=endpoint,
+        protocol=_one_of(environment, ENV_MODEL_OTLP_PROTOCOL, GRPC, _PROTOCOLS),
+        secret_name=environment.get(ENV_MODEL_TRACING_SECRET, ""),
+        log_format=_one_of(environment, names.ENV_LOG_FORMAT, TEXT, FORMATS),
     )
 
 

@@ -3,7 +3,8 @@
 The operator puts a finalizer on every AtheriaModel. When it is gone, nobody takes it off, and the deletion of a
 model, of its namespace or of the definition hangs for ever. So the chart's pre-delete Job runs
 `python -m atheria_operator.uninstall`: it deletes the models (only with `--models=delete`, while the operator still
-cleans up after them), stops the operator so that it cannot put finalizers back, then takes them off what is left.
+cleans up after them), stops the operator so that it cannot put finalizers back, deletes its Lease, then takes the
+finalizers off what is left.
 Every wait is bounded, and none needs a healthy operator.
 """
 
@@ -43,6 +44,7 @@ class Uninstaller:
         objects: client.CustomObjectsApi,
         apps: client.AppsV1Api,
         core: client.CoreV1Api,
+        leases: client.CoordinationV1Api,
         namespaces: Sequence[str] = (),
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -52,6 +54,7 @@ class Uninstaller:
         self._namespaces = namespaces
         self._apps = apps
         self._core = core
+        self._leases = leases
         self._now = now
         self._sleep = sleep
 
@@ -60,6 +63,7 @@ class Uninstaller:
         if delete_models:
             self.delete_models(timeout_seconds=timeout_seconds / 2)
         self.stop_operator(namespace, deployment, timeout_seconds=timeout_seconds / 4)
+        self.delete_lease(namespace)
         self.strip_finalizers()
 
     def models(self) -> list[Mapping[str, Any]]:
@@ -123,6 +127,14 @@ class Uninstaller:
             _LOG.warning(
                 "the operator's pod is still there after %g s: going on without waiting", timeout_seconds
             )
+
+    def delete_lease(self, namespace: str) -> None:
+        """The operator made it, so Helm does not know of it."""
+        self._ignoring_absence(
+            lambda: self._leases.delete_namespaced_lease(
+                names.LEASE_OPERATOR, namespace, _request_timeout=_REQUEST_TIMEOUT_SECONDS
+            )
+        )
 
     def strip_finalizers(self) -> None:
         """Take our finalizer off every model; other finalizers stay. A concurrent change is retried."""
@@ -191,6 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
         objects=client.CustomObjectsApi(),
         apps=client.AppsV1Api(),
         core=client.CoreV1Api(),
+        leases=client.CoordinationV1Api(),
         namespaces=[part for part in options.namespaces.split(",") if part],
     )
     try:

@@ -23,6 +23,8 @@ from atheria_contract.serving import ServingConfig
 from atheria_server.core.batching import BatchPolicy
 from atheria_server.core.caller_limits import CallerLimits
 from atheria_server.core.errors import StartError, start_failure
+from atheria_server.core.stream_places import unread_streams
+from atheria_server.drain_delay import pass_delay
 from atheria_server.engine.engine import Compute, Engine
 from atheria_server.engine.health import HealthWatch
 from atheria_server.engine.limits import EngineLimits
@@ -30,8 +32,10 @@ from atheria_server.engine.process import WorkerProcess
 from atheria_server.engine.service import ModelService
 from atheria_server.engine.warm_up import WarmUp
 from atheria_server.metrics import ServerMetrics
+from atheria_server.models.contract import BoundedContext, is_continuous
 from atheria_server.models.registry import load_served
 from atheria_server.models.served import Served, limit_batches
+from atheria_server.slow_calls import read_slow_calls
 from atheria_server.sources.progress import listening
 from atheria_server.traced_metrics import TracedMetrics
 from atheria_server.tracing import start_tracing
@@ -113,7 +117,8 @@ class Application:
                 batches=_policy(config, served),
                 max_queue_rows=config.max_queue_depth,
                 max_queue_bytes=QUEUE_MESSAGES * config.max_message_bytes,
-                max_streams=MAX_ASYNC_CALLS if served.runs_async else MAX_STREAMS,
+                max_streams=_max_streams(served),
+                max_unread_streams=_max_unread_streams(served),
                 idempotent=config.idempotent,
                 fall_seconds=config.drain_delay_seconds,
             ),
@@ -142,6 +147,7 @@ class Application:
             events=self._metrics,
             limits=CallerLimits(self._security.caller_concurrency),
             tracing=self._tracing,
+            slow_calls=read_slow_calls(os.environ),
         )
         info = ModelInfo(self._service, config, self._metrics.statistics, served.main)
         self._health = HealthWatch(served.apis, self._service.set_healthy)
@@ -252,8 +258,7 @@ class Application:
         delay = 0.0 if stop.interrupted else self._config.drain_delay_seconds
         self._engine.drain()
         _LOG.info("event=draining in_flight=%d accepting_for_seconds=%g", self._engine.in_flight, delay)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.next(), delay)
+        await pass_delay(delay, stop.next)
         finishing = asyncio.create_task(self._engine.finish(self._config.drain_timeout_seconds))
         again = asyncio.create_task(stop.next())
         await asyncio.wait({finishing, again}, return_when=asyncio.FIRST_COMPLETED)
@@ -271,7 +276,8 @@ class Application:
         warm_up = WarmUp(
             self._service.api,
             shapes=self._config.warmup_shapes,
-            max_batch_size=self._config.max_batch_size,
+            # The calls of a continuous model are never rows of one batch.
+            max_batch_size=1 if self._service.continuous else self._config.max_batch_size,
             limit_rows=self._engine.limit_rows,
             clock=time.monotonic,
         )
@@ -335,6 +341,21 @@ def _policy(config: ServingConfig, served: Served) -> BatchPolicy:
         if wait is None
         else min(wait, config.max_latency_seconds),
     )
+
+
+def _max_streams(served: Served) -> int:
+    """Of one worker at a time."""
+    if is_continuous(served.main):
+        return int(served.main.places)
+    return MAX_ASYNC_CALLS if served.runs_async else MAX_STREAMS
+
+
+def _max_unread_streams(served: Served) -> int | None:
+    """Of one worker at a time; None = any number, since all others stop when their reader does."""
+    if not is_continuous(served.main):
+        return None
+    bounded = isinstance(served.main, BoundedContext)
+    return unread_streams(_max_streams(served), int(served.main.context_length) if bounded else None)
 
 
 def _listen(protocol: str, host: str, port: int) -> socket.socket:

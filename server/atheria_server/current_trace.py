@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Final
 
-from atheria_server.core.trace_context import TraceContext
+from atheria_contract.trace_context import TraceContext
 
 TRACE: Final[ContextVar[TraceContext | None]] = ContextVar("atheria_trace", default=None)
 """None for a caller that sent no valid `traceparent`, while no spans are made here."""

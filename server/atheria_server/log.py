@@ -1,6 +1,6 @@
-"""The server's log: one line an event on stderr, `key=value` fields, UTC times. Set up once in each process.
+"""The server's log: one line an event on stderr, `key=value` fields, UTC times, or JSON. Set up once in each process.
 
-A line of a call that belongs to a trace ends with its `trace_id`.
+A line of a call that belongs to a trace has its `trace_id`, in text at its end.
 """
 
 from __future__ import annotations
@@ -10,18 +10,26 @@ import os
 import sys
 import time
 
+from atheria_contract import names
+from atheria_contract.json_log import JSON, JsonFormatter
 from atheria_server.current_trace import TRACE
 
 
 def set_up_logging() -> None:
-    """INFO by default; the environment's ATHERIA_LOG_LEVEL may say DEBUG, WARNING or ERROR."""
+    """INFO and text by default; the environment's ATHERIA_LOG_LEVEL may say DEBUG, WARNING or ERROR, and ATHERIA_LOG_FORMAT json."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
+    is_json = os.environ.get(names.ENV_LOG_FORMAT) == JSON
+    handler.setFormatter(JsonFormatter(_trace_id) if is_json else LineFormatter())
     logger = logging.getLogger("atheria")
     logger.handlers = [handler]
     logger.propagate = False
     level = os.environ.get("ATHERIA_LOG_LEVEL", "INFO").upper()
     logger.setLevel(level if level in ("DEBUG", "INFO", "WARNING", "ERROR") else "INFO")
+
+
+def _trace_id() -> str:
+    trace = TRACE.get()
+    return "" if trace is None else trace.trace_id
 
 
 class LineFormatter(logging.Formatter):

@@ -21,6 +21,7 @@ from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.calls import Call
 from atheria_server.metric_series import LABEL_MODEL, Distribution, SeriesCollector, Tally
 from atheria_server.prepared_metrics import PreparedModel
+from atheria_server.text_metrics import TextMetrics
 from atheria_server.traffic_metrics import TrafficCollector
 
 BATCH_BUCKETS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
@@ -49,6 +50,8 @@ class ServerMetrics:
         self._add_batches()
         self._add_rare()
         self._add_gauges()
+        self._text = TextMetrics(model)
+        self._registry.register(self._text)
         build = Gauge(names.METRIC_BUILD_INFO, "Always 1.", ("version",), registry=self._registry)
         build.labels(version).set(1)
         ProcessCollector(registry=self._registry)
@@ -230,6 +233,8 @@ class ServerMetrics:
         queue = self._stages[QUEUE]
         for seconds in waits:
             queue.observe(seconds)
+        for call, seconds in zip(members, waits, strict=False):
+            call.queue_seconds, call.batch_rows = seconds, rows
         if members:
             label = self._bucket_label(members[0].bucket)
             self._bucket_batches.child(self._model, label).value += 1
@@ -249,18 +254,22 @@ class ServerMetrics:
         calls: int,
         copy_seconds: float | None = None,
         device_seconds: float | None = None,
-        members: Sequence[Call] = (),  # noqa: ARG002 - for the spans, see `traced_metrics`
+        members: Sequence[Call] = (),
     ) -> None:
         """See EngineEvents."""
         self._inference.observe(seconds)
+        for call in members:
+            call.inference_seconds = seconds
         self._computed(seconds, rows, calls)
         if copy_seconds is not None:
             self._stages[COPY].observe(copy_seconds)
         if device_seconds is not None:
             self._stages[DEVICE].observe(device_seconds)
 
-    def stream_sent(self, wait: float, member: Call | None = None) -> None:  # noqa: ARG002 - as above
+    def stream_sent(self, wait: float, member: Call | None = None) -> None:
         """See EngineEvents."""
+        if member is not None:
+            member.queue_seconds = wait
         self._stages[QUEUE].observe(wait)
 
     def stream_computed(self, seconds: float, *, rows: int) -> None:
@@ -287,11 +296,16 @@ class ServerMetrics:
     def worker_restarted(self) -> None:
         """See EngineEvents."""
         self._restarts.inc()
+        self._text.worker_gone()
 
     def decoded_before(self, hits: int, misses: int) -> None:
         """See EngineEvents."""
         self._cache_hits.value += hits
         self._cache_misses.value += misses
+
+    def text_reported(self, worker: int, report: Mapping[str, Any]) -> None:
+        """See EngineEvents."""
+        self._text.update(worker, report)
 
     def call_retried(self) -> None:
         """See EngineEvents."""

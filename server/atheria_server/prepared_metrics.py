@@ -1,14 +1,41 @@
-"""What a worker made of the model, as gauges: weights, compiled code, quality. Part of `metrics`."""
+"""What a worker made of the model, as gauges: weights, compiled code, quality, the cache of a text model, and what a kept evaluation
+says its options are worth. Part of `metrics`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from atheria_contract import names
+from atheria_server.core.optimization_metrics import LOSS, SAVED_BYTES, SPEED_UP, kept_figures
 from atheria_server.metric_series import LABEL_MODEL
+
+_CACHE: Final = {
+    "agreement": (
+        names.METRIC_KV_CACHE_AGREEMENT,
+        "Part of the likeliest tokens that the compressed key-value cache left as they are, measured at start.",
+    ),
+    "least_agreement": (
+        names.METRIC_KV_CACHE_LEAST_AGREEMENT,
+        "Part of the likeliest tokens that has to stay the same; below it the cache steps back.",
+    ),
+    "divergence": (
+        names.METRIC_KV_CACHE_DIVERGENCE,
+        "Mean divergence of the answers with the compressed key-value cache, in nats per token, measured at start.",
+    ),
+    "most_divergence": (
+        names.METRIC_KV_CACHE_MOST_DIVERGENCE,
+        "Divergence that is allowed, in nats per token; above it the cache steps back.",
+    ),
+    "stepped_back": (
+        names.METRIC_KV_CACHE_STEPPED_BACK,
+        "1 if the key-value cache is kept more exactly than was asked for, because that changed too much.",
+    ),
+}
+"""By key of `core.cache_report`."""
 
 
 class PreparedModel:
@@ -32,7 +59,7 @@ class PreparedModel:
             names.METRIC_COMPILE_SAVED_SECONDS,
             "Compiling that the newest worker did not do because another one had done it.",
         )
-        self._cache = gauge(
+        self._compile_cache = gauge(
             names.METRIC_COMPILE_CACHE, "1 for what the newest worker found in the compile cache.", "result"
         )
         self._accepted = gauge(
@@ -43,18 +70,50 @@ class PreparedModel:
             names.METRIC_QUALITY_VALUE, "Metric of the served variant against its baseline.", "metric"
         )
         self._limits = gauge(names.METRIC_QUALITY_LIMIT, "Limit of the same metric.", "metric")
+        self._options = {
+            SPEED_UP: gauge(
+                names.METRIC_OPTION_SPEED_UP,
+                "How many times as fast the model is with this option alone, or with all (combined), by the kept evaluation.",
+                "option",
+            ),
+            SAVED_BYTES: gauge(
+                names.METRIC_OPTION_SAVED_BYTES,
+                "Memory that the option saves, by the kept evaluation; below 0 it takes more.",
+                "option",
+            ),
+            LOSS: gauge(
+                names.METRIC_OPTION_LOSS,
+                "How far the answers are from those without the option, 0 to 1, by the kept evaluation.",
+                "option",
+            ),
+        }
+        self._cache_precision = gauge(
+            names.METRIC_KV_CACHE_PRECISION,
+            "1 for how the newest worker keeps keys and values beyond the recent window, after any step back.",
+            "precision",
+        )
+        self._cache_by_key = {key: gauge(name, text) for key, (name, text) in _CACHE.items()}
 
     def update(self, report: Mapping[str, Any]) -> None:
         """See `optimize.report`; an empty report of a model that is served as it is written changes nothing."""
         if not report:
             return
-        for one in (self._weights, self._compile, self._cache, self._values, self._limits):
+        for one in (
+            self._weights,
+            self._compile,
+            self._compile_cache,
+            self._values,
+            self._limits,
+            *self._options.values(),
+            self._cache_precision,
+            *self._cache_by_key.values(),
+        ):
             one.clear()
         if (bytes_ := report.get("weight_bytes")) is not None:
             self._weights.labels(self._model, report["precision"]["policy"]).set(bytes_)
         compiled = report["compile"]
         self._compile.labels(self._model, compiled["mode"]).set(compiled["seconds"])
-        self._cache.labels(self._model, compiled["cache"]).set(1)
+        self._compile_cache.labels(self._model, compiled["cache"]).set(1)
         self._saved.labels(self._model).set(compiled["saved_seconds"])
         quality = report["quality"]
         self._accepted.labels(self._model).set(1 if quality["passed"] else 0)
@@ -62,3 +121,11 @@ class PreparedModel:
             self._values.labels(self._model, measured["name"]).set(measured["value"])
             if measured["limit"] is not None:
                 self._limits.labels(self._model, measured["name"]).set(measured["limit"])
+        for option, figure, value in kept_figures(report.get("evaluation") or {}):
+            self._options[figure].labels(self._model, option).set(value)
+        cache = report.get("kv_cache") or {}
+        if cache:
+            self._cache_precision.labels(self._model, cache["precision"]).set(1)
+        for key, value in cache.items():
+            if key in self._cache_by_key and value is not None:
+                self._cache_by_key[key].labels(self._model).set(value)

@@ -46,7 +46,12 @@ class TracedMetrics(ServerMetrics):
     ) -> None:
         """See EngineEvents."""
         super().batch_computed(
-            seconds, rows=rows, calls=calls, copy_seconds=copy_seconds, device_seconds=device_seconds
+            seconds,
+            rows=rows,
+            calls=calls,
+            copy_seconds=copy_seconds,
+            device_seconds=device_seconds,
+            members=members,
         )
         self._tracing.batch_computed(members)
 

@@ -7,35 +7,21 @@ Nothing here imports OpenTelemetry before it is asked for.
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Final
 
+from atheria_contract.trace_context import TraceContext
+from atheria_contract.trace_export import TraceExportError, make_provider, shut_down
 from atheria_server.core.errors import CallError, StartError
-from atheria_server.core.trace_context import TraceContext
 from atheria_server.current_trace import TRACE
 
-ENV_DISABLED: Final = "OTEL_SDK_DISABLED"
-ENV_EXPORTER: Final = "OTEL_TRACES_EXPORTER"
-ENV_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-ENV_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-EXTRA: Final = "atheria[otel]"
 SERVICE_NAME: Final = "atheria-server"
 """Unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say otherwise."""
-SHUTDOWN_SECONDS: Final = 2.0
-"""At the end, for spans that are not sent yet."""
-_EXPORTERS: Final = "opentelemetry_traces_exporter"
-"""Entry point group of OpenTelemetry's packages."""
-_BY_PROTOCOL: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
-_NO_EXPORTER: Final = "none"
-_OTLP: Final = "otlp"
 _SPAN: Final[ContextVar[Any]] = ContextVar("atheria_span", default=None)
 """Of the server's call, in its task and the tasks made there."""
 
@@ -161,11 +147,8 @@ class Tracing:
             call.dispatched_at = time.time_ns()
 
     def shutdown(self) -> None:
-        """Send what is left, for SHUTDOWN_SECONDS at most."""
-        # A collector that does not answer must not hold the process.
-        thread = threading.Thread(target=self._provider.shutdown, daemon=True)
-        thread.start()
-        thread.join(SHUTDOWN_SECONDS)
+        """Send what is left, for a bounded time."""
+        shut_down(self._provider)
 
     def _known(self, members: Iterable[Hashable]) -> list[_Call]:
         return [self._calls[member] for member in members if member in self._calls]
@@ -224,52 +207,8 @@ class Tracing:
 
 def start_tracing(environment: Mapping[str, str], version: str) -> Tracing | None:
     """None unless the environment asks for spans. Raises StartError if it does and the extra is not installed."""
-    asked_by = asking_variable(environment)
-    if not asked_by:
-        return None
     try:
-        sdk: Any = import_module("opentelemetry.sdk.trace")
-        export: Any = import_module("opentelemetry.sdk.trace.export")
-        resources: Any = import_module("opentelemetry.sdk.resources")
-    except ImportError as error:
-        raise _missing(asked_by, "the OpenTelemetry SDK") from error
-    own = resources.Resource.create({"service.name": SERVICE_NAME, "service.version": version})
-    resource = own.merge(resources.OTELResourceDetector().detect())
-    provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
-    for name in exporter_names(environment):
-        found = next(iter(entry_points(group=_EXPORTERS, name=name)), None)
-        if found is None:
-            raise _missing(asked_by, f"OpenTelemetry's exporter {name!r}")
-        provider.add_span_processor(export.BatchSpanProcessor(found.load()()))
-    logging.getLogger("opentelemetry").handlers = logging.getLogger("atheria").handlers
-    return Tracing(provider, version)
-
-
-def asking_variable(environment: Mapping[str, str]) -> str:
-    """The name of the variable that asks for spans; empty for none."""
-    if environment.get(ENV_DISABLED, "").strip().lower() == "true":
-        return ""
-    exporter = environment.get(ENV_EXPORTER, "").strip()
-    if exporter:
-        return "" if exporter == _NO_EXPORTER else ENV_EXPORTER
-    return next((name for name in ENV_ENDPOINTS if environment.get(name)), "")
-
-
-def exporter_names(environment: Mapping[str, str]) -> list[str]:
-    """Entry points of the wanted exporters. Raises StartError for a protocol that OTLP does not have."""
-    names = [name.strip() for name in (environment.get(ENV_EXPORTER, "").strip() or _OTLP).split(",")]
-    return [_otlp(environment) if name == _OTLP else name for name in names]
-
-
-def _otlp(environment: Mapping[str, str]) -> str:
-    variable = next((name for name in ENV_PROTOCOLS if environment.get(name)), "")
-    protocol = environment[variable].strip() if variable else "grpc"
-    if protocol not in _BY_PROTOCOL:
-        raise StartError(f"{variable} is {protocol!r}; allowed: {', '.join(_BY_PROTOCOL)}")
-    return _BY_PROTOCOL[protocol]
-
-
-def _missing(asked_by: str, what: str) -> StartError:
-    return StartError(
-        f"{asked_by} asks for spans, but {what} is not installed: install {EXTRA}, or set {ENV_DISABLED}=true"
-    )
+        provider = make_provider(environment, service_name=SERVICE_NAME, version=version)
+    except TraceExportError as error:
+        raise StartError(str(error)) from error
+    return None if provider is None else Tracing(provider, version)

@@ -17,6 +17,8 @@ from atheria_local import programs
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "atheria"
 SYSTEM_NAMESPACE = "atheria-system"
+CLUSTER_VERSION = "1.35.4"
+"""Said to Helm, whose own guess is the Kubernetes of the year that it was built in."""
 Object = dict[str, Any]
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe one written in C where there is it: the definitions take the other one a second."""
@@ -36,17 +38,29 @@ def _helm() -> str | None:
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run helm and return its outcome; skips the test, with the reason, where helm is not installed."""
+    return subprocess.run(
+        [helm_program(), *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def helm_program() -> str:
+    """Path of helm; skips the test, with the reason, where it is not installed."""
     program = _helm()
     if program is None:
         pytest.skip(
             "helm was found neither in .local/bin nor in the cache nor in PATH: run `make demo` once, or install it"
         )
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return program
+
+
+def _template(*arguments: str) -> subprocess.CompletedProcess[str]:
+    known = () if "--kube-version" in arguments else ("--kube-version", CLUSTER_VERSION)
+    return helm("template", "atheria", str(CHART), *known, *arguments)
 
 
 @cache
 def _rendered(arguments: tuple[str, ...]) -> str:
-    outcome = helm("template", "atheria", str(CHART), "--namespace", SYSTEM_NAMESPACE, *arguments)
+    outcome = _template("--namespace", SYSTEM_NAMESPACE, *arguments)
     assert outcome.returncode == 0, outcome.stderr
     return outcome.stdout
 
@@ -58,7 +72,7 @@ def render(*arguments: str) -> list[Object]:
 
 def refused(*arguments: str) -> str:
     """The error that `helm template` ends with; fails when it ends well."""
-    outcome = helm("template", "atheria", str(CHART), *arguments)
+    outcome = _template(*arguments)
     assert outcome.returncode != 0, f"helm accepted {arguments}"
     return outcome.stderr
 

@@ -14,8 +14,10 @@ from atheria_gateway.runtime.measures import Measures
 from atheria_operator.adapters.telemetry import PrometheusTelemetry
 from atheria_operator.api.model import ModelKey as OperatorModel
 from atheria_operator.domain.status.figures import ConditionFigure, StatusFigures
+from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.calls import plain_call
 from atheria_server.metrics import ServerMetrics
+from atheria_server.models.text.counts import TextCounts
 
 _EVERY_FIGURE = StatusFigures(
     phase="Serving",
@@ -34,6 +36,15 @@ _EVERY_REPORT = {
     "precision": {"policy": "bf16"},
     "compile": {"mode": "off", "seconds": 0, "cache": "off", "saved_seconds": 0},
     "quality": {"passed": True, "measurements": [{"name": "F_16", "value": 1.0, "limit": 0.9}]},
+    "evaluation": {"combinedSpeedUp": 2.0, "combinedSavedBytes": 1, "combinedLoss": 0.0},
+    "kv_cache": {
+        "precision": "int8",
+        "agreement": 1.0,
+        "least_agreement": 0.99,
+        "divergence": 0.0,
+        "most_divergence": 0.01,
+        "stepped_back": False,
+    },
 }
 
 
@@ -58,6 +69,8 @@ def server() -> bytes:
     metrics.compiled(1)
     metrics.worker_restarted()
     metrics.frames_dropped(1)
+    metrics.observe_traffic(lambda: Traffic(buffers_made=1, buffers_lent=2, written_bytes=3, read_bytes=4))
+    metrics.text_reported(1, TextCounts(first_token_seconds=[0.1], token_seconds=[0.1]).report())
     metrics.model_prepared(_EVERY_REPORT)
     return metrics.exposition()[0]
 
@@ -88,6 +101,7 @@ def operator() -> bytes:
     telemetry.woken("reconcile")
     telemetry.called("PATCH", 200)
     telemetry.led(is_leader=True)
+    telemetry.watch_certificates(lambda: 1e9)
     telemetry.started("Pulling", 3.0)
     telemetry.watch_heartbeat(lambda: 0.0)
     telemetry.reported(model, _EVERY_FIGURE)

@@ -102,6 +102,31 @@ OPERATOR = (
           code="atheria_operator.adapters.kube:KubeLease.write", witness='"PUT"'),
 )  # fmt: skip
 
+_SWITCH = Right(resources=("deployments.apps",), verbs=("get",), scope=Scope.SYSTEM, name="atheria-gateway",
+                code="atheria_operator.runtime.tls_switch:TlsSwitch.look", witness="cluster.read(self._gateway)")  # fmt: skip
+_AUTHORITY = "atheria_operator.runtime.own_authority:OwnAuthority"
+
+OPERATOR_WITH_AUTHORITY = (
+    *OPERATOR,
+    _SWITCH,
+    # Server-side apply of what is not there yet is a create.
+    Right(resources=("secrets.",), verbs=("create",), code=f"{_AUTHORITY}.keep", witness="build_model_secret(model"),
+    Right(resources=("secrets.",), verbs=("patch",), code=f"{_WRITER}.look", witness="body={}"),
+    Right(resources=("secrets.",), verbs=("get", "patch"), scope=Scope.SYSTEM, name="atheria-pod-authority",
+          code=f"{_AUTHORITY}._load", witness="authority_secret("),
+    Right(resources=("secrets.",), verbs=("get", "patch"), scope=Scope.SYSTEM, name="atheria-pod-client",
+          code=f"{_AUTHORITY}._keep_client", witness="client_secret("),
+)  # fmt: skip
+"""With podTls.mode=internal."""
+
+OPERATOR_WITH_CERT_MANAGER = (
+    *OPERATOR,
+    _SWITCH,
+    Right(resources=("certificates.cert-manager.io",), verbs=("get", "create", "patch"),
+          code="atheria_operator.runtime.cert_manager:CertManagerCertificates.keep", witness="build_certificate(model"),
+)  # fmt: skip
+"""With podTls.mode=cert-manager."""
+
 GATEWAY = (
     Right(resources=(*_MODELS, "endpointslices.discovery.k8s.io"), verbs=("list",),
           code="atheria_gateway.adapters.kube:Kube._follow_one", witness='"GET"'),
@@ -124,6 +149,8 @@ UNINSTALL = (
           code="atheria_operator.uninstall:Uninstaller.stop_operator", witness="patch_namespaced_deployment_scale"),
     Right(resources=("pods.",), verbs=("list",), scope=Scope.SYSTEM,
           code="atheria_operator.uninstall:Uninstaller.stop_operator", witness="list_namespaced_pod"),
+    Right(resources=("leases.coordination.k8s.io",), verbs=("delete",), scope=Scope.SYSTEM, name="atheria-operator",
+          code="atheria_operator.uninstall:Uninstaller.delete_lease", witness="delete_namespaced_lease"),
 )  # fmt: skip
 
 UNINSTALL_WITH_DEFINITIONS = (

@@ -79,6 +79,15 @@ def test_a_rule_that_does_not_fire_is_noticed(tmp_path: Path) -> None:
         _promtool("test", "rules", str(tmp_path / "test.yaml"))
 
 
+def test_no_alert_fires_while_all_models_are_at_zero_and_only_the_operator_has_series(tmp_path: Path) -> None:
+    asked = [{"eval_time": "1d", "alertname": name, "exp_alerts": []} for name in ALERTS]
+    leads = {"series": "atheria_operator_leader", "values": "1x1500"}
+    test = {"interval": "1m", "input_series": [leads], "alert_rule_test": asked}
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": [test]}), encoding="utf-8")
+    _promtool("test", "rules", str(file))
+
+
 def test_there_is_a_file_of_tests_and_a_page_for_each_alert_and_for_nothing_else() -> None:
     assert {path.stem for path in TESTS} == ALERTS.keys()
     assert {path.stem for path in PAGES.glob("*.md")} == ALERTS.keys()

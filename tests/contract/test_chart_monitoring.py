@@ -1,18 +1,30 @@
-"""PodMonitors, and what keeps the gateway up: autoscaler, disruption budget, spread."""
+"""PodMonitors or ServiceMonitors, and what keeps the gateway up: autoscaler, disruption budget, spread."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import pytest
+
 from atheria_contract import names
+from atheria_operator.api.model import HardwareProfile, ModelIntent
+from atheria_operator.api.parse import parse_model
+from atheria_operator.domain.desired.pod_template import ServerDefaults
+from atheria_operator.domain.desired.revision import build_revision
+from atheria_operator.domain.desired.services import build_gateway_service, build_pods_service
 from tests.contract.chart import Object, one, pod_specs, render
 
 WITH_CRD: Final = ("--api-versions", "monitoring.coreos.com/v1", "--set", "monitoring.enabled=true")
+BY_SERVICE: Final = (*WITH_CRD, "--set", "monitoring.kind=ServiceMonitor")
 SCALED: Final = ("--set", "gateway.autoscaling.enabled=true")
 
 
 def _monitors(objects: list[Object]) -> dict[str, Any]:
-    return {item["metadata"]["name"]: item for item in objects if item["kind"] == "PodMonitor"}
+    return _of_kind("PodMonitor", objects)
+
+
+def _of_kind(kind: str, objects: list[Object]) -> dict[str, Any]:
+    return {item["metadata"]["name"]: item for item in objects if item["kind"] == kind}
 
 
 def test_the_monitors_of_operator_and_gateway_select_their_pods_and_a_port_that_they_have() -> None:
@@ -38,10 +50,50 @@ def test_model_pods_are_scraped_at_the_port_of_the_contract_wherever_they_are() 
     assert few["namespaceSelector"] == {"matchNames": ["a", "b"]}
 
 
-def test_monitors_and_rules_have_the_labels_by_which_a_prometheus_selects_them() -> None:
+def test_by_services_operator_and_gateway_are_scraped_at_a_port_that_no_load_balancer_has() -> None:
+    objects = render(*BY_SERVICE, "--set", "gateway.service.type=LoadBalancer")
+    services = _of_kind("Service", objects)
+    for component in ("operator", "gateway"):
+        spec = _of_kind("ServiceMonitor", objects)[f"atheria-{component}"]["spec"]
+        wanted = spec["selector"]["matchLabels"].items()
+        (service,) = [item for item in services.values() if wanted <= item["metadata"]["labels"].items()]
+        (endpoint,) = spec["endpoints"]
+        assert endpoint == {"port": "metrics", "interval": "15s", "honorLabels": True}
+        (port,) = [port for port in service["spec"]["ports"] if port["name"] == endpoint["port"]]
+        template = one(objects, "Deployment", f"atheria-{component}")["spec"]["template"]
+        assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+        ports = [p["name"] for c in template["spec"]["containers"] for p in c.get("ports", [])]
+        assert ports.count(port["targetPort"]) == 1
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+    assert not _monitors(objects)
+    assert "atheria-gateway-metrics" not in _of_kind("Service", render(*WITH_CRD))
+
+
+def test_by_services_each_revision_is_scraped_and_the_service_that_leads_to_the_gateway_is_not() -> None:
+    spec = _of_kind("ServiceMonitor", render(*BY_SERVICE))["atheria-models"]["spec"]
+    body = {
+        "metadata": {"name": "qca", "namespace": "demo", "uid": "u"},
+        "spec": {"model": {"source": "builtin://qca"}},
+    }
+    intent = parse_model(body)
+    assert isinstance(intent, ModelIntent)
+    revision = build_revision(intent, HardwareProfile(name="cpu"), ServerDefaults(image="server:1"))
+    wanted = spec["selector"]["matchLabels"].items()
+    pods, gateway = build_pods_service(intent, revision), build_gateway_service(intent)
+    assert wanted <= pods["metadata"]["labels"].items()
+    assert not wanted <= gateway["metadata"]["labels"].items()
+    (endpoint,) = spec["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in pods["spec"]["ports"]]
+    assert spec["namespaceSelector"] == {"any": True}
+
+
+@pytest.mark.parametrize("monitors", [WITH_CRD, BY_SERVICE], ids=["pods", "services"])
+def test_monitors_and_rules_have_the_labels_by_which_a_prometheus_selects_them(
+    monitors: tuple[str, ...],
+) -> None:
     labels = "monitoring.labels.release=kps,alerts.labels.release=kps,alerts.enabled=true"
-    objects = render(*WITH_CRD, "--set", labels)
-    found = [item for item in objects if item["kind"] in ("PodMonitor", "PrometheusRule")]
+    objects = render(*monitors, "--set", labels)
+    found = [item for item in objects if item["apiVersion"] == "monitoring.coreos.com/v1"]
     assert len(found) == 4
     for item in found:
         assert item["metadata"]["labels"]["release"] == "kps"

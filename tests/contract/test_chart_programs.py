@@ -16,6 +16,7 @@ from atheria_operator.uninstall import Uninstaller, finalizers_without_ours
 from tests.contract.chart import CHART, containers, pod_specs, render
 
 OTHERS = "other.dev/keep"
+LEASE = f"delete lease {names.LEASE_OPERATOR}"
 
 
 def test_every_python_module_that_the_chart_starts_exists() -> None:
@@ -71,31 +72,37 @@ class _Cluster:
     def list_namespaced_pod(self, *_: str, **__: Any) -> SimpleNamespace:
         return SimpleNamespace(items=[object()] * self.pods)
 
+    def delete_namespaced_lease(self, name: str, _namespace: str, **_: Any) -> None:
+        self.calls.append(f"delete lease {name}")
+        raise ApiException(status=404, reason="Not Found")
+
     def sleep(self, seconds: float) -> None:
         self.time += seconds
 
     def uninstall(self, *, delete: bool = False) -> None:
-        uninstaller = Uninstaller(objects=self, apps=self, core=self, now=lambda: self.time, sleep=self.sleep)
+        uninstaller = Uninstaller(
+            objects=self, apps=self, core=self, leases=self, now=lambda: self.time, sleep=self.sleep
+        )
         uninstaller.run(namespace="system", deployment="op", delete_models=delete, timeout_seconds=100)
 
 
 def test_models_stay_and_lose_only_our_finalizer_after_the_operator_is_stopped() -> None:
     cluster = _Cluster("a", "b")
     cluster.uninstall()
-    assert cluster.calls == ["scale op 0", "patch a", "patch b"]
+    assert cluster.calls == ["scale op 0", LEASE, "patch a", "patch b"]
     assert [model["metadata"]["finalizers"] for model in cluster.store.values()] == [[OTHERS], [OTHERS]]
 
 
 def test_models_are_deleted_while_the_operator_still_cleans_up() -> None:
     cluster = _Cluster("a")
     cluster.uninstall(delete=True)
-    assert cluster.calls == ["delete a", "scale op 0"]
+    assert cluster.calls == ["delete a", "scale op 0", LEASE]
 
 
 def test_a_dead_operator_delays_the_uninstall_by_no_more_than_its_bound() -> None:
     cluster = _Cluster("a", operator_cleans_up=False, pods=1)
     cluster.uninstall(delete=True)
-    assert cluster.calls == ["delete a", "scale op 0", "patch a"]
+    assert cluster.calls == ["delete a", "scale op 0", LEASE, "patch a"]
     assert cluster.time < 100
 
 

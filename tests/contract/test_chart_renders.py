@@ -16,6 +16,8 @@ from tests.contract.chart import CHART, ROOT, containers, helm, one, pod_specs, 
 
 LOCAL = ("-f", str(CHART / "values-local.yaml"))
 OVERLAYS = pytest.mark.parametrize("arguments", [(), LOCAL], ids=["defaults", "local"])
+SHUTDOWN_S = 5
+"""What a process may take to end once it has nothing more to do."""
 
 
 @OVERLAYS
@@ -76,7 +78,7 @@ def test_the_gateways_values_reach_its_settings() -> None:
         *("--set", "gateway.tls.secretName=cert", "--set", "gateway.tls.clientCaSecretName=authority"),
         *("--set", "gateway.apiKeys.secretName=keys", "--set", "gateway.apiKeys.forward=true"),
         *("--set", "gateway.cors.allowedOrigins={https://a.example,http://b:3000}"),
-        *("--set", "gateway.accessLog=all"),
+        *("--set", "gateway.accessLog=all", "--set", "gateway.livePage.enabled=true"),
     )
     pod = pod_specs(objects)["Deployment/atheria-gateway"]
     for container in containers(pod):
@@ -93,6 +95,7 @@ def test_the_gateways_values_reach_its_settings() -> None:
         assert (settings.api_keys_file, settings.forwards_keys) == ("/etc/atheria/api-keys/keys", True)
         assert settings.cors_origins == ("https://a.example", "http://b:3000")
         assert settings.access_log == "all"
+        assert settings.has_live_page
     envoy = next(one for one in pod["containers"] if one["name"] == "envoy")
     mounted = {one["mountPath"] for one in envoy["volumeMounts"]}
     assert {"/etc/atheria/tls", "/etc/atheria/client-ca", "/etc/atheria/api-keys"} <= mounted
@@ -143,13 +146,16 @@ def test_values_that_the_gateway_would_refuse_are_refused_by_the_schema(value: s
     )
 
 
-def test_envoy_outlives_the_draining_activator_and_both_end_before_they_are_killed() -> None:
+def test_envoy_ends_while_the_activator_hands_calls_back_and_both_end_before_they_are_killed() -> None:
     pod = pod_specs(render())["Deployment/atheria-gateway"]
     delay = {c["name"]: c["lifecycle"]["preStop"]["sleep"]["seconds"] for c in pod["containers"]}
     activator = next(c for c in pod["containers"] if c["name"] == "activator")
     environment = {entry["name"]: entry.get("value") for entry in activator["env"]}
-    assert delay["envoy"] == delay["activator"] + int(environment["ATHERIA_DRAIN_SECONDS"])
-    assert pod["terminationGracePeriodSeconds"] > delay["envoy"]
+    drained = delay["activator"] + int(environment["ATHERIA_DRAIN_SECONDS"])
+    ended = drained + Settings().hand_back_s
+    # The held calls that are handed back have to reach their callers, and who comes until then has to get an answer.
+    assert drained < delay["envoy"] < ended
+    assert pod["terminationGracePeriodSeconds"] >= ended + SHUTDOWN_S
 
 
 def test_the_local_overlay_publishes_the_forwarded_node_ports_from_one_gateway() -> None:

@@ -170,3 +170,11 @@ def test_the_sidecars_label_and_folder_can_be_others_and_a_misspelt_key_is_refus
 def test_no_file_is_too_large_for_a_config_map() -> None:
     for path in Path(CHART / "dashboards").glob("*.json"):
         assert path.stat().st_size < 500_000, path.name
+
+
+def test_the_latency_of_a_model_leads_to_traces() -> None:
+    panels = {panel["title"]: panel for panel in panels_of(BOARDS["atheria-model.json"])}
+    for title in ("Latency", "Latency quantiles"):
+        asking = [target for target in panels[title]["targets"] if target.get("exemplar")]
+        # One of them: each would draw the same points.
+        assert len(asking) == 1, title

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from tests.contract.chart import SYSTEM_NAMESPACE, Object, refused, render
-from tests.contract.rights import ACCOUNTS, UNINSTALL_WITH_DEFINITIONS, Right, Scope
+from tests.contract.rights import (
+    ACCOUNTS,
+    OPERATOR_WITH_AUTHORITY,
+    OPERATOR_WITH_CERT_MANAGER,
+    UNINSTALL_WITH_DEFINITIONS,
+    Right,
+    Scope,
+)
 
 NAMESPACES = ("team-a", "team-b")
 NAMED = ("--set", f"operator.namespaces={{{','.join(NAMESPACES)}}}")
@@ -74,7 +81,16 @@ def test_every_verb_of_a_role_is_needed_by_some_code_and_no_code_lacks_one(
 
 @pytest.mark.parametrize(
     "right",
-    [right for rights in [*ACCOUNTS.values(), UNINSTALL_WITH_DEFINITIONS] for right in rights],
+    [
+        right
+        for rights in [
+            *ACCOUNTS.values(),
+            UNINSTALL_WITH_DEFINITIONS,
+            OPERATOR_WITH_AUTHORITY,
+            OPERATOR_WITH_CERT_MANAGER,
+        ]
+        for right in rights
+    ],
     ids=lambda right: f"{right.code.rpartition(':')[2]}-{'-'.join(right.verbs)}",
 )
 def test_the_code_that_needs_a_right_is_there(right: Right) -> None:
@@ -86,6 +102,25 @@ def test_models_may_only_be_deleted_where_their_definition_goes_too(arguments: t
     objects = render(*arguments, "--set", "crds.keep=false")
     wanted = needed(UNINSTALL_WITH_DEFINITIONS, NAMESPACES if arguments else ())
     assert sorted(granted(objects, "uninstall")) == sorted(wanted)
+
+
+@modes
+@pytest.mark.parametrize(
+    ("mode", "rights"),
+    [
+        ("internal", OPERATOR_WITH_AUTHORITY),
+        ("cert-manager,podTls.certManager.issuerRef.name=models", OPERATOR_WITH_CERT_MANAGER),
+    ],
+)
+def test_certificates_of_model_pods_add_no_more_than_their_code_needs(
+    mode: str, rights: tuple[Right, ...], arguments: tuple[str, ...]
+) -> None:
+    objects = render(*arguments, "--set", f"podTls.mode={mode}")
+    wanted = needed(rights, NAMESPACES if arguments else ())
+    assert sorted(granted(objects, "operator")) == sorted(wanted)
+    assert sorted(granted(objects, "gateway")) == sorted(
+        needed(ACCOUNTS["gateway"], NAMESPACES if arguments else ())
+    )
 
 
 @modes

@@ -17,12 +17,17 @@ from atheria_operator.api.model import ModelIntent
 from atheria_operator.api.parse import parse_model
 from atheria_operator.api.types import AtheriaModelSpec, Cache, Compile, Precision, Quality, Warmup
 from atheria_operator.api.types.fields import SOURCE_PATTERN
+from atheria_operator.api.types.text import Attention, KvCache
 from atheria_operator.domain.desired.revision import config_text
 from atheria_operator.domain.desired.volumes import build_volumes
 from atheria_operator.domain.pods import PASSING_REFUSALS, PERMANENT_REFUSALS
 from atheria_operator.domain.status import optimization as status
 from atheria_operator.domain.status.report import read_report
+from atheria_server.core.attention_choice import CHOICES
+from atheria_server.core.cache_error_budget import CacheErrorBudget
+from atheria_server.core.cache_precision import CachePrecision
 from atheria_server.core.errors import REFUSALS
+from atheria_server.models.text.settings import parse_text_settings
 from atheria_server.optimize import report
 from atheria_server.sources import source_url
 
@@ -112,6 +117,34 @@ def test_every_kind_of_cache_is_rendered() -> None:
         "key",
     }
     assert "cache" in AtheriaModelSpec.model_fields
+
+
+def test_the_fields_of_text_models_are_parameters_of_the_server_with_its_words_and_defaults() -> None:
+    typed = {
+        "kvCache": {"precision": "int2", "recentWindow": 64, "leastAgreement": 0.5, "mostDivergence": 0.5},
+        "attention": {"kernel": "flash"},
+    }
+    model = {"source": "builtin://sceneline", "runtime": "text"}
+    settings = parse_text_settings(_parsed(model=model, **typed).serving.parameters)
+    assert settings.cache.precision is CachePrecision.INT2
+    assert settings.cache.recent_window == 64
+    assert settings.error_budget == CacheErrorBudget(least_agreement=0.5, most_divergence=0.5)
+    assert settings.attention == "flash"
+    plain = parse_text_settings(_parsed(model=model).serving.parameters)
+    for field, value in (
+        (KvCache.model_fields["precision"], plain.cache.precision),
+        (KvCache.model_fields["recentWindow"], plain.cache.recent_window),
+        (KvCache.model_fields["leastAgreement"], plain.error_budget.least_agreement),
+        (KvCache.model_fields["mostDivergence"], plain.error_budget.most_divergence),
+        (Attention.model_fields["kernel"], plain.attention),
+    ):
+        assert f"Default: {value}." in str(field.description)
+    for field, words in (
+        (KvCache.model_fields["precision"], CachePrecision),
+        (Attention.model_fields["kernel"], CHOICES),
+    ):
+        literal, _ = typing.get_args(field.annotation)
+        assert set(typing.get_args(literal)) == set(words)
 
 
 def test_the_operator_knows_every_word_that_a_server_refuses_a_model_with() -> None:

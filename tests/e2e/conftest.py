@@ -11,12 +11,14 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from atheria_cli.demo.cluster import Cluster
+from atheria_cli.cluster import Cluster
 from atheria_cli.demo.show import DemoOptions, install
+from tests.e2e.objects import everything
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "e2e"
@@ -47,22 +49,39 @@ def _local(*arguments: str, timeout_seconds: float) -> subprocess.CompletedProce
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bare:
+    """The cluster without a release, our images loaded."""
+
+    cluster: Cluster
+    was_up: bool
+    objects: frozenset[str]
+    """All that was there; empty where the cluster was up before, since a release may have been on it."""
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """A running cluster with operator and gateway ready, and the namespace `e2e`."""
+def bare() -> Iterator[Bare]:
+    """The local cluster; ended afterwards unless it was up before."""
     was_up = _local("status", timeout_seconds=60).returncode == 0
     assert _local("up", timeout_seconds=2400).returncode == 0
     try:
         assert _local("images", timeout_seconds=2400).returncode == 0
         found = Cluster(programs=ROOT / ".local" / "bin", kubeconfig=ROOT / ".local" / "kubeconfig")
-        install(
-            found, DemoOptions(repository=ROOT, local=True, context="", values=(), picture=Path("unused.png"))
-        )
-        namespace = found.kubectl("create", "namespace", NAMESPACE, "--dry-run=client", "-o", "yaml")
-        found.kubectl("apply", "-f", "-", stdin=namespace)
-        yield found
-        if was_up:
-            found.kubectl("delete", "namespace", NAMESPACE, "--wait=true", timeout_seconds=180)
+        yield Bare(cluster=found, was_up=was_up, objects=frozenset() if was_up else everything(found))
     finally:
         if not was_up:
             assert _local("down", timeout_seconds=300).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def cluster(bare: Bare) -> Iterator[Cluster]:
+    """A running cluster with operator and gateway ready, and the namespace `e2e`."""
+    found = bare.cluster
+    install(
+        found, DemoOptions(repository=ROOT, local=True, context="", values=(), picture=Path("unused.png"))
+    )
+    namespace = found.kubectl("create", "namespace", NAMESPACE, "--dry-run=client", "-o", "yaml")
+    found.kubectl("apply", "-f", "-", stdin=namespace)
+    yield found
+    if bare.was_up:
+        found.kubectl("delete", "namespace", NAMESPACE, "--wait=true", timeout_seconds=180)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tritonclient.grpc as triton
 
-from atheria_cli.demo.cluster import Cluster, wait_for
-from atheria_cli.demo.show import conditions
+from atheria_cli.cluster import Cluster, wait_for
+from atheria_cli.model import summary
 from atheria_contract import names
 from atheria_server.models.qca.initial import initial_state
 
@@ -56,7 +56,7 @@ def delete(cluster: Cluster, name: str) -> None:
 
 def condition(cluster: Cluster, name: str, kind: str) -> dict[str, Any]:
     """The condition's dict, or an empty one when the operator has not set it yet."""
-    return conditions(cluster.get("atheriamodel", name, NAMESPACE)).get(kind, {})
+    return summary.condition(cluster.get("atheriamodel", name, NAMESPACE), kind)
 
 
 def wait_condition(
@@ -68,7 +68,7 @@ def wait_condition(
     def look() -> dict[str, Any] | None:
         nonlocal last
         model = cluster.get("atheriamodel", name, NAMESPACE)
-        last = conditions(model).get(kind, {})
+        last = summary.condition(model, kind)
         current = last.get("observedGeneration") == model["metadata"]["generation"]
         return (
             last if current and last.get("status") == status and reason in ("", last.get("reason")) else None

@@ -16,8 +16,8 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 from websockets.sync.client import connect
 
-from atheria_cli.demo.calls import ModelClient
-from atheria_cli.demo.cluster import Cluster
+from atheria_cli.cluster import Cluster
+from atheria_cli.demo.calls import QcaClient
 from atheria_cli.demo.show import _sample
 from atheria_contract import names
 from atheria_contract.generated import inference_pb2 as oip
@@ -59,7 +59,13 @@ def test_health_and_metadata_are_answered(warm: str, client: triton.InferenceSer
     assert client.is_server_ready(headers=headers(warm))
     assert client.is_model_ready(warm, headers=headers(warm))
     metadata = client.get_model_metadata(warm, headers=headers(warm), as_json=True)
-    assert {item["name"] for item in metadata["outputs"]} == {"state", "density", "phase", "metrics"}
+    assert {item["name"] for item in metadata["outputs"]} == {
+        "state",
+        "density",
+        "phase",
+        "metrics",
+        "picture",
+    }
 
 
 def test_a_burst_of_64_calls_is_computed_in_batches(cluster: Cluster, warm: str) -> None:
@@ -72,7 +78,7 @@ def test_a_burst_of_64_calls_is_computed_in_batches(cluster: Cluster, warm: str)
         )
 
     before = counters()
-    client = ModelClient(GATEWAY, warm, NAMESPACE)
+    client = QcaClient(GATEWAY, warm, NAMESPACE)
     answers = client.burst(ripple(3, 16), calls=64, steps=8)
     client.close()
     after = counters()
@@ -91,7 +97,7 @@ def test_four_rows_in_one_call_are_bit_for_bit_those_of_four_calls(
 
 
 def test_a_stream_gives_one_frame_per_two_steps_and_then_ends(warm: str) -> None:
-    client = ModelClient(GATEWAY, warm, NAMESPACE)
+    client = QcaClient(GATEWAY, warm, NAMESPACE)
     frames = list(client.stream(seed=5, size=32, steps=64, every=2))
     client.close()
     assert [step for step, _ in frames] == list(range(2, 65, 2))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from atheria_cli.demo.cluster import Cluster
+from atheria_cli.cluster import Cluster
 from tests.e2e.model import NAMESPACE, apply, delete, live_pods, manifest, wait_condition
 
 ROOT = Path(__file__).parents[2]

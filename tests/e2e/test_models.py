@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from atheria_cli.demo.cluster import Cluster, ClusterError, wait_for
+from atheria_cli.cluster import Cluster, ClusterError, wait_for
 from atheria_contract import names
 from tests.e2e.model import NAMESPACE, apply, delete, manifest, wait_condition
 

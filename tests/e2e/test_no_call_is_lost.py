@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-from atheria_cli.demo.cluster import Cluster, wait_for
+from atheria_cli.cluster import Cluster, wait_for
 from atheria_server.models.qca.reference import evolve, fidelity
 from atheria_server.models.qca.settings import QcaSettings
 from atheria_server.models.qca.weights import load_law

@@ -6,7 +6,7 @@ from typing import Any
 
 import tritonclient.grpc as triton
 
-from atheria_cli.demo.cluster import Cluster, wait_for
+from atheria_cli.cluster import Cluster, wait_for
 from tests.e2e.model import GATEWAY, NAMESPACE, apply, delete, infer, manifest, ripple, wait_condition
 
 ONE = {"minReplicas": 1, "maxReplicas": 1}

@@ -78,7 +78,7 @@ _OUTPUTS: Final = Section(
         ),
         timeseries(
             "Wakes from zero",
-            "Scale patches by which gateways took a model from 0 to 1; they need no operator.",
+            "Models that gateways took from 0 to 1; they need no operator for it.",
             Look(unit="short"),
             Query(
                 expr=or_zero(gained(names.METRIC_GATEWAY_WAKES, _M)),

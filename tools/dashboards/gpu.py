@@ -27,6 +27,23 @@ def _gpus(title: str, description: str, unit: str, metric: str, *, highest: floa
     )
 
 
+def _by_model(title: str, description: str, unit: str, metric: str, *, highest: float) -> Panel:
+    """A line for each model: the mean of the devices that its pods hold. The exporter names the pod that holds a device `pod`, or `exported_pod`
+    where the scraper keeps `pod` for the exporter's own; which model a pod is of, its server says."""
+    series = selected(metric, _NODE)
+    for label in ("namespace", "pod"):
+        series = f'label_replace({series}, "{label}", "$1", "exported_{label}", "(.+)")'
+    models = f"max by (namespace, pod, model) ({selected(names.METRIC_READY, ONE_NAMESPACE)} >= bool 0)"
+    expr = f"avg by (namespace, model) (max by (namespace, pod, {_BY}) ({series}) * on (namespace, pod) group_left (model) {models})"
+    return timeseries(
+        title,
+        description,
+        Look(unit=unit, empty=_ABSENT, highest=highest),
+        Query(expr=expr, legend="{{namespace}}/{{model}}"),
+        width=12,
+    )
+
+
 _HELD: Final = Section(
     title="Held by models",
     panels=(
@@ -58,6 +75,20 @@ _HELD: Final = Section(
             ),
             width=6,
             height=8,
+        ),
+        _by_model(
+            "Busy by model",
+            "Part of the time in which the devices of a model's pods ran a kernel. MIG slices have no such figure.",
+            "percent",
+            "DCGM_FI_DEV_GPU_UTIL",
+            highest=100,
+        ),
+        _by_model(
+            "Tensor cores by model",
+            "Part of the cycles in which the tensor pipe of a model's devices worked: low while busy means small batches or fp32.",
+            "percentunit",
+            "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
+            highest=1,
         ),
     ),
 )

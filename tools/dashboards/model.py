@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from atheria_contract import names
@@ -27,6 +28,13 @@ _REVISION: Final = '"revision", "$1", "pod", "(.+)-[a-z0-9]+-[a-z0-9]+"'
 _NOT_ASKED: Final = "served as it is written"
 _ERRORS: Final = or_zero(rate(names.METRIC_REQUESTS, _M, 'code!~"OK|CANCELLED"'))
 _ANSWERS: Final = rate(names.METRIC_REQUESTS, _M)
+
+
+def _by_revision(metric: str, *labels: str) -> str:
+    """The highest of each revision's pods."""
+    by = ", ".join(("revision", *labels))
+    return f"max by ({by}) (label_replace({selected(metric, _M)}, {_REVISION}))"
+
 
 _NOW: Final = Section(
     title="Now",
@@ -156,15 +164,17 @@ _LATENCY: Final = Section(
     panels=(
         heatmap(
             "Latency",
-            "Calls by the time from arrival in the pod to the answer: two bands are two kinds of calls or a pod that lags.",
+            "Calls by the time from arrival in the pod to the answer: two bands are two kinds of calls or a pod that lags. "
+            "A point is a call whose trace was kept.",
             Look(unit="s", empty="no calls"),
-            Query(expr=rate(f"{names.METRIC_REQUEST_SECONDS}_bucket", _M, by="le")),
+            Query(expr=rate(f"{names.METRIC_REQUEST_SECONDS}_bucket", _M, by="le"), has_exemplars=True),
         ),
         timeseries(
             "Latency quantiles",
-            "The same as lines. Calls that a gateway held wait before that: see Cold starts.",
+            "The same as lines, with calls whose trace was kept as points. Calls that a gateway held wait before that: see Cold starts.",
             Look(unit="s", empty="no calls"),
-            *quantiles(names.METRIC_REQUEST_SECONDS, _M, 0.5, 0.95, 0.99),
+            *quantiles(names.METRIC_REQUEST_SECONDS, _M, 0.5, 0.95),
+            *(replace(one, has_exemplars=True) for one in quantiles(names.METRIC_REQUEST_SECONDS, _M, 0.99)),
             width=12,
         ),
     ),
@@ -195,7 +205,7 @@ _REVISIONS: Final = Section(
             "Bytes of the weights as they are kept, by revision and precision policy.",
             Look(unit="bytes", empty=_NOT_ASKED),
             Query(
-                expr=f"max by (revision, precision) (label_replace({selected(names.METRIC_WEIGHT_BYTES, _M)}, {_REVISION}))",
+                expr=_by_revision(names.METRIC_WEIGHT_BYTES, "precision"),
                 legend="{{precision}} {{revision}}",
             ),
         ),
@@ -204,14 +214,54 @@ _REVISIONS: Final = Section(
             "Each metric of the served variant against its fp32 baseline, with the limit that it is judged by.",
             Look(unit="short", empty=_NOT_ASKED, lowest=None),
             Query(
-                expr=f"max by (revision, metric) (label_replace({selected(names.METRIC_QUALITY_VALUE, _M)}, {_REVISION}))",
+                expr=_by_revision(names.METRIC_QUALITY_VALUE, "metric"),
                 name="value",
             ),
             Query(
-                expr=f"max by (revision, metric) (label_replace({selected(names.METRIC_QUALITY_LIMIT, _M)}, {_REVISION}))",
+                expr=_by_revision(names.METRIC_QUALITY_LIMIT, "metric"),
                 name="limit",
             ),
             width=24,
+            height=7,
+        ),
+        table(
+            "What the options are worth",
+            "Of `atheria-server evaluate --cache` for this model and its settings: each option alone, and all of them (combined), against none. "
+            "Loss is how far the answers are from those without it.",
+            Look(unit="short", empty="nobody has evaluated it", lowest=None),
+            Query(expr=_by_revision(names.METRIC_OPTION_SPEED_UP, "option"), name="times as fast"),
+            Query(expr=_by_revision(names.METRIC_OPTION_SAVED_BYTES, "option"), name="memory saved"),
+            Query(expr=_by_revision(names.METRIC_OPTION_LOSS, "option"), name="loss"),
+            units={"memory saved": "bytes", "loss": "percentunit"},
+            width=24,
+            height=7,
+        ),
+        table(
+            "Key-value cache against its error budget",
+            "Text models: what the cache of the newest worker changes, measured at its start, with what is allowed. Stepped back: it is kept "
+            "more exactly than was asked for.",
+            Look(unit="short", empty="no text model", lowest=0),
+            Query(expr=_by_revision(names.METRIC_KV_CACHE_AGREEMENT), name="likeliest tokens that agree"),
+            Query(expr=_by_revision(names.METRIC_KV_CACHE_LEAST_AGREEMENT), name="least"),
+            Query(expr=_by_revision(names.METRIC_KV_CACHE_DIVERGENCE), name="divergence (nats)"),
+            Query(expr=_by_revision(names.METRIC_KV_CACHE_MOST_DIVERGENCE), name="most"),
+            Query(expr=_by_revision(names.METRIC_KV_CACHE_STEPPED_BACK), name="stepped back"),
+            units={
+                "likeliest tokens that agree": "percentunit",
+                "least": "percentunit",
+                "stepped back": "bool_yes_no",
+            },
+            width=16,
+            height=7,
+        ),
+        bars(
+            "Precision of the key-value cache",
+            "Text models: how keys and values beyond the recent window are kept, after any step back.",
+            Look(unit="bool_yes_no", empty="no text model", highest=1),
+            Query(
+                expr=_by_revision(names.METRIC_KV_CACHE_PRECISION, "precision"),
+                legend="{{precision}} {{revision}}",
+            ),
             height=7,
         ),
     ),

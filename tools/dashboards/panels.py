@@ -22,6 +22,8 @@ class Query:
     """Grafana's template of a series' name, e.g. `{{model}}`."""
     name: str = ""
     """Title of the column in a table."""
+    has_exemplars: bool = False
+    """Grafana asks Prometheus for examples of traces, too, and draws them as points that lead there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ def heatmap(title: str, description: str, look: Look, query: Query, *, width: in
                 "calculate": False,
                 "cellGap": 1,
                 "color": {"exponent": 0.5, "mode": "scheme", "scheme": "Oranges", "steps": 64},
+                "exemplars": {"color": "rgba(31, 96, 196, 0.9)"},
                 "filterValues": {"le": 1e-9},
                 "legend": {"show": True},
                 "tooltip": {"mode": "single", "yHistogram": False},
@@ -234,6 +237,7 @@ def _targets(queries: Sequence[Query], *, is_instant: bool = False) -> list[dict
             "legendFormat": query.legend or "__auto",
             "range": not is_instant,
             "refId": chr(ord("A") + place),
+            **({"exemplar": True} if query.has_exemplars else {}),
         }
         for place, query in enumerate(queries)
     ]

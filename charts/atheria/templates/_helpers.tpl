@@ -72,6 +72,23 @@ priorityClassName: {{ . }}
 {{ .Values.gateway.autoscaling.enabled | ternary .Values.gateway.autoscaling.minReplicas .Values.gateway.replicas }}
 {{- end -}}
 
+{{/* Name of the Secret with what gateway and operator show to model pods: another one for each mode, as Helm makes the operator's and
+cert-manager its own. */}}
+{{- define "atheria.podClientName" -}}
+{{ include "atheria.fullname" . }}-pod-client{{ if eq .Values.podTls.mode "cert-manager" }}-cert-manager{{ end }}
+{{- end -}}
+
+{{/* Volume with it; a pod waits until all of it is there. */}}
+{{- define "atheria.podClientSecret" -}}
+secret:
+  secretName: {{ include "atheria.podClientName" . }}
+  defaultMode: 0440
+  items:
+    - {key: tls.crt, path: tls.crt}
+    - {key: tls.key, path: tls.key}
+    - {key: ca.crt, path: ca.crt}
+{{- end -}}
+
 {{/* Names may be asked of whoever answers them: CoreDNS, or a cache on the node. */}}
 {{- define "atheria.dnsEgress" -}}
 - ports:
@@ -79,6 +96,14 @@ priorityClassName: {{ . }}
     - {protocol: UDP, port: {{ . }}}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
+{{- end -}}
+
+{{/* Spans, to whichever pod or host the collector is. */}}
+{{- define "atheria.collectorEgress" -}}
+{{- with .Values.tracing.endpoint }}
+- ports:
+    - {protocol: TCP, port: {{ regexFind "[0-9]+$" . }}}
+{{- end }}
 {{- end -}}
 
 {{/* The names of the profiles to install, as a JSON list. */}}

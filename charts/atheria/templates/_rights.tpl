@@ -34,6 +34,17 @@ needs it in tests/contract/rights.py. Bound once for the cluster, or in each of 
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs: [get, create, patch, delete]
+{{- if eq .Values.podTls.mode "internal" }}
+# The certificates of models' pods. Never get, list or watch; but who may patch a Secret of a known name is answered with it.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, patch]
+{{- end }}
+{{- if eq .Values.podTls.mode "cert-manager" }}
+- apiGroups: [cert-manager.io]
+  resources: [certificates]
+  verbs: [get, create, patch]
+{{- end }}
 # patch: the cost of deletion, so that idle pods go before busy ones.
 - apiGroups: [""]
   resources: [pods]

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-import socket
 import statistics
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from rich.markup import escape
 
-from atheria_cli.demo.calls import METRICS, FloatArray, ModelClient
-from atheria_cli.demo.cluster import Cluster, ClusterError, wait_for
-from atheria_cli.demo.picture import contact_sheet, terminal
-from atheria_cli.progress import console, heading, say, step
+from atheria_cli.calls.gateway import forwarded
+from atheria_cli.cluster import Cluster, ClusterError, wait_for
+from atheria_cli.demo.calls import METRICS, FloatArray, QcaClient
+from atheria_cli.model.summary import condition
+from atheria_cli.options import Output
+from atheria_cli.picture import contact_sheet
+from atheria_cli.progress import Progress
 from atheria_contract import names
 
 NAMESPACE = "demo"
@@ -40,58 +39,56 @@ class DemoOptions:
     picture: Path
 
 
-def run_demo(options: DemoOptions) -> None:
-    """The whole show. Raises ClusterError with the failing step's own words."""
+def run_demo(options: DemoOptions, output: Output = Output.TABLE) -> None:
+    """The whole show; with Output.JSON a line of JSON for each thing that is said. Raises CommandError with the failing step's own words."""
+    said = Progress(output=output)
     cluster = Cluster(
         programs=options.repository / ".local" / "bin",
         kubeconfig=options.repository / ".local" / "kubeconfig" if options.local else None,
         context=options.context,
     )
-    install(cluster, options)
-    heading("A model, from kubectl apply to Ready")
-    apply(cluster, options)
-    with _gateway(cluster, local=options.local) as target:
-        client = ModelClient(target, MODEL, NAMESPACE)
+    install(cluster, options, said)
+    said.advise("\n[bold]A model, from kubectl apply to Ready[/]")
+    apply(cluster, options, said)
+    local_gateway = nullcontext(f"127.0.0.1:{names.PORT_GRPC}")
+    with local_gateway if options.local else forwarded(cluster) as target:
+        client = QcaClient(target, MODEL, NAMESPACE)
         try:
-            _calls(cluster, client, options.picture)
-            _zero_and_back(cluster, client)
+            _calls(cluster, client, options.picture, said)
+            _zero_and_back(cluster, client, said)
         finally:
             client.close()
-    _next_steps(options)
+    _next_steps(options, said)
 
 
-def install(cluster: Cluster, options: DemoOptions) -> None:
+def install(cluster: Cluster, options: DemoOptions, said: Progress | None = None) -> None:
     """Install or upgrade the chart and wait until operator and gateway are ready."""
+    said = said or Progress()
     chart = options.repository / "charts" / "atheria"
     # The second file has the tags of the images that `atheria-local images` loaded.
     files = (
         [chart / "values-local.yaml", options.repository / ".local" / "images.yaml"] if options.local else []
     )
     arguments = [item for file in (*files, *options.values) for item in ("-f", str(file))]
-    with step("helm upgrade --install atheria") as notes:
+    with said.step("helm upgrade --install atheria") as facts:
         cluster.helm(
             "upgrade", "--install", "atheria", str(chart),
             "--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "5m", *arguments,
         )  # fmt: skip
-        notes.append(f"operator and gateway in namespace {SYSTEM_NAMESPACE}")
+        facts.update(namespace=SYSTEM_NAMESPACE)
 
 
-def apply(cluster: Cluster, options: DemoOptions) -> None:
+def apply(cluster: Cluster, options: DemoOptions, said: Progress) -> None:
     """Apply the example and follow its phases until it is Ready."""
     manifest = options.repository / "examples" / "qca" / "model.yaml"
-    with step("kubectl apply -f examples/qca/model.yaml"):
+    with said.step("kubectl apply -f examples/qca/model.yaml"):
         namespace = cluster.kubectl("create", "namespace", NAMESPACE, "--dry-run=client", "-o", "yaml")
         cluster.kubectl("apply", "-f", "-", stdin=namespace)
         cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(manifest))
-    follow_until_ready(cluster, timeout_seconds=300)
+    follow_until_ready(cluster, said, timeout_seconds=300)
 
 
-def conditions(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Conditions by type; empty before the operator's first look."""
-    return {c["type"]: c for c in model.get("status", {}).get("conditions", [])}
-
-
-def follow_until_ready(cluster: Cluster, timeout_seconds: float) -> None:
+def follow_until_ready(cluster: Cluster, said: Progress, timeout_seconds: float) -> None:
     """Print each change of the Ready condition's words with the seconds since the apply."""
     began = time.monotonic()
     seen = ""
@@ -99,26 +96,36 @@ def follow_until_ready(cluster: Cluster, timeout_seconds: float) -> None:
     def look() -> bool | None:
         nonlocal seen
         model = cluster.get("atheriamodel", MODEL, NAMESPACE)
-        ready = conditions(model).get("Ready", {})
+        ready = condition(model, "Ready")
         words = f"{ready.get('reason', 'Pending')}: {ready.get('message', 'waiting for the operator')}"
         if words != seen:
             seen = words
-            console.print(f"  [dim]{time.monotonic() - began:6.1f} s[/]  {words}")
+            seconds = time.monotonic() - began
+            said.say(
+                f"  [dim]{seconds:6.1f} s[/]  {escape(words)}", seconds=round(seconds, 3), condition=ready
+            )
         current = model.get("status", {}).get("observedGeneration") == model["metadata"]["generation"]
         return True if current and ready.get("status") == "True" else None
 
     wait_for(f"AtheriaModel {MODEL} Ready", look, timeout_seconds=timeout_seconds, describe=lambda: seen)
 
 
-def _calls(cluster: Cluster, client: ModelClient, picture: Path) -> None:
-    heading("Calls, with the unmodified tritonclient")
+def _calls(cluster: Cluster, client: QcaClient, picture: Path, said: Progress) -> None:
+    said.advise("\n[bold]Calls, with the unmodified tritonclient[/]")
     first = client.evolve_seed(seed=7, size=64, steps=8)
-    say(f"  first call, with a state made from a seed: {first.seconds * 1e3:.0f} ms (measured)")
+    said.say(
+        f"  first call, with a state made from a seed: {first.seconds * 1e3:.0f} ms (measured)",
+        seconds=first.seconds,
+    )
     state: FloatArray = first.outputs["state"]
     second = client.evolve_state(state, steps=8)
-    say(f"  one state in, evolved by 8 steps, out: {state.shape} in {second.seconds * 1e3:.1f} ms (measured)")
-    values = ", ".join(f"{n} {v:.4f}" for n, v in zip(METRICS, second.outputs["metrics"][0], strict=True))
-    say(f"  metrics of the answer: {values}")
+    said.say(
+        f"  one state in, evolved by 8 steps, out: {state.shape} in {second.seconds * 1e3:.1f} ms (measured)",
+        seconds=second.seconds,
+    )
+    metrics = {name: float(value) for name, value in zip(METRICS, second.outputs["metrics"][0], strict=True)}
+    values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    said.say(f"  metrics of the answer: {values}", **metrics)
 
     before = _batch_counters(cluster)
     answers = client.burst(state, BURST_CALLS, steps=8)
@@ -131,21 +138,27 @@ def _calls(cluster: Cluster, client: ModelClient, picture: Path) -> None:
         if batches > 0
         else "the pod changed meanwhile, so its batches were not counted"
     )
-    say(
+    said.say(
         f"  burst of {BURST_CALLS} calls, all answered: {counted}, "
-        f"p50 {statistics.median(waits) * 1e3:.0f} ms, last {waits[-1] * 1e3:.0f} ms (measured)"
+        f"p50 {statistics.median(waits) * 1e3:.0f} ms, last {waits[-1] * 1e3:.0f} ms (measured)",
+        calls=len(answers),
+        batches=batches,
+        p50_seconds=statistics.median(waits),
+        last_seconds=waits[-1],
     )
 
     began = time.monotonic()
     frames = list(client.stream(seed=7, size=64, steps=2 * FRAMES, every=2))
     seconds = time.monotonic() - began
-    stack = np.stack([density for _, density in frames])
-    low, high = float(np.percentile(stack, 1)), float(np.percentile(stack, 99))
     step_shown, shown = frames[len(frames) // 3]
-    say(f"  stream of {len(frames)} frames in {seconds:.2f} s (measured); density at step {step_shown}:")
-    console.print(terminal(shown, low, high, colour=console.color_system is not None))
+    said.say(
+        f"  stream of {len(frames)} frames in {seconds:.2f} s (measured); density at step {step_shown}:",
+        frames=len(frames),
+        seconds=seconds,
+    )
+    said.draw(shown)
     contact_sheet(frames, picture)
-    say(f"  all frames: {picture}")
+    said.say(f"  all frames: {picture}", picture=str(picture))
 
 
 def _batch_counters(cluster: Cluster) -> tuple[float, float]:
@@ -165,12 +178,12 @@ def _sample(text: str, name: str) -> float:
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
 
 
-def _zero_and_back(cluster: Cluster, client: ModelClient) -> None:
-    heading("To zero, and back without losing the call")
-    with step("idle, until the model is at zero replicas") as notes:
+def _zero_and_back(cluster: Cluster, client: QcaClient, said: Progress) -> None:
+    said.advise("\n[bold]To zero, and back without losing the call[/]")
+    with said.step("idle, until the model is at zero replicas") as facts:
 
         def at_zero() -> bool | None:
-            active = conditions(cluster.get("atheriamodel", MODEL, NAMESPACE)).get("Active", {})
+            active = condition(cluster.get("atheriamodel", MODEL, NAMESPACE), "Active")
             gone = not cluster.pods(NAMESPACE, f"{names.LABEL_MODEL}={MODEL}")
             return True if active.get("status") == "False" and gone else None
 
@@ -180,19 +193,20 @@ def _zero_and_back(cluster: Cluster, client: ModelClient) -> None:
             timeout_seconds=180,
             describe=lambda: "see `kubectl describe am qca -n demo`",
         )
-        notes.append("0 pods, 0 GPU-seconds")
-    watch = _ColdStartWatch(cluster)
-    with step("the next call, held by the gateway until the model is warm"), watch:
+        facts.update(pods=0)
+    watch = _ColdStartWatch(cluster, said)
+    with said.step("the next call, held by the gateway until the model is warm"), watch:
         answer = client.evolve_seed(seed=8, size=64, steps=8, timeout_seconds=180)
     for phase, seconds in watch.phases(answer.seconds):
-        say(f"  {phase:<44}{seconds:6.2f} s (measured)")
+        said.say(f"  {phase:<44}{seconds:6.2f} s (measured)", phase=phase, seconds=round(seconds, 3))
 
 
 class _ColdStartWatch:
     """Looks at the woken pod while the call waits, and splits the wait into phases by the pod's own conditions."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, said: Progress) -> None:
         self._cluster = cluster
+        self._said = said
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._seen: dict[str, float] = {}
@@ -211,7 +225,7 @@ class _ColdStartWatch:
             try:
                 pods = self._cluster.pods(NAMESPACE, f"{names.LABEL_MODEL}={MODEL}")
             except ClusterError as error:
-                say(f"  (looking at the pod failed: {error})")
+                self._said.say(f"  (looking at the pod failed: {error})")
                 return
             for pod in pods:
                 reached = {
@@ -247,47 +261,11 @@ class _ColdStartWatch:
         return [*result, ("the caller waited", total_seconds)]
 
 
-@contextmanager
-def _gateway(cluster: Cluster, *, local: bool) -> Iterator[str]:
-    """`host:port` of the gateway's gRPC; on a cluster that is not ours, through `kubectl port-forward`."""
-    target = f"127.0.0.1:{names.PORT_GRPC}"
-    if local:
-        yield target
-        return
-    arguments = [
-        "port-forward",
-        "-n",
-        SYSTEM_NAMESPACE,
-        "svc/atheria-gateway",
-        f"{names.PORT_GRPC}",
-        f"{names.PORT_HTTP}",
-    ]
-    process = subprocess.Popen(
-        [*cluster.command("kubectl"), *arguments], stdout=subprocess.DEVNULL, env=cluster.full_environment()
-    )
-    try:
-        wait_for(
-            "kubectl port-forward",
-            _listening,
-            timeout_seconds=20,
-            describe=lambda: "is port 8001 or 8000 taken?",
-        )
-        yield target
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-def _listening() -> bool | None:
-    try:
-        socket.create_connection(("127.0.0.1", names.PORT_GRPC), timeout=1).close()
-    except OSError:
-        return None
-    return True
-
-
-def _next_steps(options: DemoOptions) -> None:
-    heading("Next")
+def _next_steps(options: DemoOptions, said: Progress) -> None:
+    if options.local:
+        url = f"http://127.0.0.1:{names.PORT_HTTP}/live/"
+        said.say(f"\nSee it live: {url}", url=url)
+    said.advise("\n[bold]Next[/]")
     prefix = (
         "export KUBECONFIG=$PWD/.local/kubeconfig PATH=$PWD/.local/bin:$PATH"
         if options.local
@@ -299,4 +277,4 @@ def _next_steps(options: DemoOptions) -> None:
         "kubectl apply -n demo -f examples/qca-kerr/model.yaml",
         "make demo-down" if options.local else "helm uninstall atheria -n atheria-system",
     ):
-        say(f"  {command}")
+        said.advise(f"  {command}")

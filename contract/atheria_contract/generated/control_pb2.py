@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rcontrol.proto\x12\x12\x61theria.control.v1\"b\n\x0c\x44\x65mandReport\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12/\n\x06models\x18\x03 \x03(\x0b\x32\x1f.atheria.control.v1.ModelDemand\"\xcc\x01\n\x0bModelDemand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rheld_requests\x18\x03 \x01(\r\x12\x1a\n\x12in_flight_requests\x18\x04 \x01(\r\x12\x16\n\x0e\x61rrivals_total\x18\x05 \x01(\x04\x12\x1b\n\x13oldest_held_seconds\x18\x06 \x01(\x01\x12\x34\n\trevisions\x18\x07 \x03(\x0b\x32!.atheria.control.v1.RevisionCalls\"\x80\x01\n\rRevisionCalls\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61lls_total\x18\x02 \x01(\x04\x12\x14\n\x0c\x65rrors_total\x18\x03 \x01(\x04\x12\x32\n\x07latency\x18\x04 \x03(\x0b\x32!.atheria.control.v1.LatencyBucket\";\n\rLatencyBucket\x12\x15\n\rup_to_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x63\x61lls_total\x18\x02 \x01(\x04\"-\n\tDemandAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06models\x18\x02 \x01(\r2]\n\nDemandSink\x12O\n\x06Report\x12 .atheria.control.v1.DemandReport\x1a\x1d.atheria.control.v1.DemandAck\"\x00(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rcontrol.proto\x12\x12\x61theria.control.v1\"b\n\x0c\x44\x65mandReport\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12/\n\x06models\x18\x03 \x03(\x0b\x32\x1f.atheria.control.v1.ModelDemand\"\xde\x01\n\x0bModelDemand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rheld_requests\x18\x03 \x01(\r\x12\x1a\n\x12in_flight_requests\x18\x04 \x01(\r\x12\x16\n\x0e\x61rrivals_total\x18\x05 \x01(\x04\x12\x1b\n\x13oldest_held_seconds\x18\x06 \x01(\x01\x12\x34\n\trevisions\x18\x07 \x03(\x0b\x32!.atheria.control.v1.RevisionCalls\x12\x10\n\x08trace_id\x18\x08 \x01(\t\"\x80\x01\n\rRevisionCalls\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61lls_total\x18\x02 \x01(\x04\x12\x14\n\x0c\x65rrors_total\x18\x03 \x01(\x04\x12\x32\n\x07latency\x18\x04 \x03(\x0b\x32!.atheria.control.v1.LatencyBucket\";\n\rLatencyBucket\x12\x15\n\rup_to_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x63\x61lls_total\x18\x02 \x01(\x04\"-\n\tDemandAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06models\x18\x02 \x01(\r2]\n\nDemandSink\x12O\n\x06Report\x12 .atheria.control.v1.DemandReport\x1a\x1d.atheria.control.v1.DemandAck\"\x00(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEMANDREPORT']._serialized_start=37
   _globals['_DEMANDREPORT']._serialized_end=135
   _globals['_MODELDEMAND']._serialized_start=138
-  _globals['_MODELDEMAND']._serialized_end=342
-  _globals['_REVISIONCALLS']._serialized_start=345
-  _globals['_REVISIONCALLS']._serialized_end=473
-  _globals['_LATENCYBUCKET']._serialized_start=475
-  _globals['_LATENCYBUCKET']._serialized_end=534
-  _globals['_DEMANDACK']._serialized_start=536
-  _globals['_DEMANDACK']._serialized_end=581
-  _globals['_DEMANDSINK']._serialized_start=583
-  _globals['_DEMANDSINK']._serialized_end=676
+  _globals['_MODELDEMAND']._serialized_end=360
+  _globals['_REVISIONCALLS']._serialized_start=363
+  _globals['_REVISIONCALLS']._serialized_end=491
+  _globals['_LATENCYBUCKET']._serialized_start=493
+  _globals['_LATENCYBUCKET']._serialized_end=552
+  _globals['_DEMANDACK']._serialized_start=554
+  _globals['_DEMANDACK']._serialized_end=599
+  _globals['_DEMANDSINK']._serialized_start=601
+  _globals['_DEMANDSINK']._serialized_end=694
 # @@protoc_insertion_point(module_scope)

@@ -17,7 +17,7 @@ class DemandReport(_message.Message):
     def __init__(self, gateway: _Optional[str] = ..., sequence: _Optional[int] = ..., models: _Optional[_Iterable[_Union[ModelDemand, _Mapping]]] = ...) -> None: ...
 
 class ModelDemand(_message.Message):
-    __slots__ = ("namespace", "name", "held_requests", "in_flight_requests", "arrivals_total", "oldest_held_seconds", "revisions")
+    __slots__ = ("namespace", "name", "held_requests", "in_flight_requests", "arrivals_total", "oldest_held_seconds", "revisions", "trace_id")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     HELD_REQUESTS_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class ModelDemand(_message.Message):
     ARRIVALS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     OLDEST_HELD_SECONDS_FIELD_NUMBER: _ClassVar[int]
     REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     name: str
     held_requests: int
@@ -32,7 +33,8 @@ class ModelDemand(_message.Message):
     arrivals_total: int
     oldest_held_seconds: float
     revisions: _containers.RepeatedCompositeFieldContainer[RevisionCalls]
-    def __init__(self, namespace: _Optional[str] = ..., name: _Optional[str] = ..., held_requests: _Optional[int] = ..., in_flight_requests: _Optional[int] = ..., arrivals_total: _Optional[int] = ..., oldest_held_seconds: _Optional[float] = ..., revisions: _Optional[_Iterable[_Union[RevisionCalls, _Mapping]]] = ...) -> None: ...
+    trace_id: str
+    def __init__(self, namespace: _Optional[str] = ..., name: _Optional[str] = ..., held_requests: _Optional[int] = ..., in_flight_requests: _Optional[int] = ..., arrivals_total: _Optional[int] = ..., oldest_held_seconds: _Optional[float] = ..., revisions: _Optional[_Iterable[_Union[RevisionCalls, _Mapping]]] = ..., trace_id: _Optional[str] = ...) -> None: ...
 
 class RevisionCalls(_message.Message):
     __slots__ = ("revision", "calls_total", "errors_total", "latency")

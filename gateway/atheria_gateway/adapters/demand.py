@@ -100,6 +100,7 @@ class DemandSender:
                     in_flight_requests=line.in_flight,
                     arrivals_total=line.arrivals_total,
                     oldest_held_seconds=line.oldest_held_s,
+                    trace_id=line.trace_id,
                     revisions=[
                         control_pb2.RevisionCalls(
                             revision=one.revision,

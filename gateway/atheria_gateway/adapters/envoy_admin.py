@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,15 +26,17 @@ _FILTER: Final = (
 _SUFFIXES: Final = (".upstream_rq_active", ".upstream_rq_total", ".upstream_rq_retry")
 _BUCKET: Final = re.compile(r"B([0-9.e+]+)\([0-9]+,([0-9]+)\)")
 _QUERY: Final = {"filter": _FILTER, "histogram_buckets": "disjoint"}
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
+TIMEOUT_S: Final = 1.0
+"""Of each question."""
 
 
 class EnvoyAdmin:
     """EnvoyPort on the real admin interface."""
 
-    def __init__(self, socket: str) -> None:
+    def __init__(self, socket: str, timeout_s: float = TIMEOUT_S) -> None:
         """`socket` is the admin interface's path; nothing is opened yet."""
         self._socket = socket
+        self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -42,45 +46,48 @@ class EnvoyAdmin:
 
     async def counters(self) -> Mapping[ModelKey, EnvoyCounters]:
         """Calls active and arrived by model, from the clusters that the data listener uses."""
-        try:
-            async with self._opened().get("http://envoy/stats", params=_QUERY) as answer:
-                answer.raise_for_status()
-                return parse_counters(await answer.text())
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
+        return parse_counters(await self._ask("GET", "/stats", _QUERY))
 
     async def allocated_bytes(self) -> int:
         """GET /memory."""
         try:
-            async with self._opened().get("http://envoy/memory") as answer:
-                answer.raise_for_status()
-                return int((await answer.json(content_type=None))["allocated"])
-        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
-            raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
+            return int(json.loads(await self._ask("GET", "/memory"))["allocated"])
+        except (KeyError, ValueError) as error:
+            raise self._unread(error) from error
 
     async def certificate_expiry_seconds(self) -> float | None:
         """GET /certs: the earliest expiry of what the listeners serve, since the epoch; None without a certificate."""
         try:
-            async with self._opened().get("http://envoy/certs") as answer:
-                answer.raise_for_status()
-                return earliest_expiry_seconds(await answer.json(content_type=None))
-        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
-            raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
+            return earliest_expiry_seconds(json.loads(await self._ask("GET", "/certs")))
+        except (KeyError, ValueError) as error:
+            raise self._unread(error) from error
 
     async def fail_health_check(self) -> None:
         """POST /healthcheck/fail."""
-        try:
-            async with self._opened().post("http://envoy/healthcheck/fail") as answer:
-                answer.raise_for_status()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise OSError(f"{self._socket}: {type(error).__name__} {error}") from error
+        await self._ask("POST", "/healthcheck/fail")
 
-    def _opened(self) -> aiohttp.ClientSession:
+    async def _ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> str:
+        """The answer's text. Raises OSError, also for none within the time."""
         if self._session is None:
+            # aiohttp's own time limit loses a cancellation that comes in the same turn of the loop.
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(path=self._socket, force_close=True), timeout=_TIMEOUT
+                connector=aiohttp.UnixConnector(path=self._socket, force_close=True),
+                timeout=aiohttp.ClientTimeout(total=None),
             )
-        return self._session
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._session.request(method, f"http://envoy{path}", params=query) as answer,
+            ):
+                answer.raise_for_status()
+                return await answer.text()
+        except TimeoutError as error:
+            raise OSError(f"{self._socket}: no answer within {self._timeout_s:g} s") from error
+        except aiohttp.ClientError as error:
+            raise self._unread(error) from error
+
+    def _unread(self, error: Exception) -> OSError:
+        return OSError(f"{self._socket}: {type(error).__name__} {error}")
 
 
 def earliest_expiry_seconds(certs: Mapping[str, Any]) -> float | None:

@@ -6,16 +6,21 @@ from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 
 async def serve_metrics(
-    *, port: int, registry: CollectorRegistry, is_ready: Callable[[], bool]
+    *, port: int, registry: CollectorRegistry, is_ready: Callable[[], bool], address: str = ""
 ) -> web.AppRunner:
-    """Start the server on all addresses; the caller cleans the runner up. OSError when the port is taken."""
+    """Start the server on `address`, empty = on all; the caller cleans the runner up. OSError when the port is taken."""
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        # Who asks for OpenMetrics, as Prometheus does, gets exemplars, too.
+        try:
+            encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -33,5 +38,5 @@ async def serve_metrics(
     app.router.add_get("/readyz", readyz)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    await web.TCPSite(runner, address or None, port).start()
     return runner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from atheria_gateway.core.hold import HoldQueue
@@ -44,12 +44,18 @@ class Demand:
     arrivals_total: int
     oldest_held_s: float
     revisions: tuple[RevisionCalls, ...] = ()
+    trace_id: str = ""
+    """Of the oldest held call that has one."""
 
 
 def demand_of(
-    models: tuple[ModelKey, ...], holds: HoldQueue, counters: Mapping[ModelKey, EnvoyCounters], now_s: float
+    models: tuple[ModelKey, ...],
+    holds: HoldQueue,
+    counters: Mapping[ModelKey, EnvoyCounters],
+    now_s: float,
+    trace_of: Callable[[ModelKey], str] = lambda _: "",
 ) -> tuple[Demand, ...]:
-    """One line for each model; calls in flight are Envoy's active calls less those held."""
+    """One line for each model; calls in flight are Envoy's active calls less those held. `trace_of` names a held call's trace."""
     lines: list[Demand] = []
     for model in models:
         seen = counters.get(model, EnvoyCounters())
@@ -62,6 +68,7 @@ def demand_of(
                 arrivals_total=seen.arrivals_total,
                 oldest_held_s=holds.oldest_s(model, now_s),
                 revisions=seen.revisions,
+                trace_id=trace_of(model) if held else "",
             )
         )
     return tuple(lines)

@@ -19,6 +19,8 @@ class Endpoint:
     http_port: int = names.PORT_HTTP
     revision: str = ""
     """Name of its revision's Deployment."""
+    has_tls: bool = False
+    """Both ports speak TLS, and take calls only from who shows a certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +36,17 @@ class PodSlice:
     """Pods that start, or sleep: the slice does not tell which."""
 
 
-def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
-    """Read an EndpointSlice; an endpoint counts when it is ready and not terminating (absent ready means ready)."""
+def pod_slice_from_object(body: Mapping[str, Any], *, has_certificate: bool = True) -> PodSlice:
+    """Read an EndpointSlice; an endpoint counts when it is ready and not terminating (absent ready means ready).
+
+    Without a certificate none counts that asks for one.
+    """
     metadata = body["metadata"]
     labels = metadata.get("labels") or {}
     ports = {
         str(port.get("name") or ""): int(port["port"]) for port in body.get("ports") or () if port.get("port")
     }
+    has_tls = any(port.get("appProtocol") == names.APP_PROTOCOL_TLS for port in body.get("ports") or ())
     namespace = str(metadata["namespace"])
     model = str(labels.get(names.LABEL_MODEL) or "")
     revision = str(labels.get(names.LABEL_REVISION) or "")
@@ -48,7 +54,7 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
     unready: list[Endpoint] = []
     for endpoint in body.get("endpoints") or ():
         conditions = endpoint.get("conditions") or {}
-        if conditions.get("terminating"):
+        if conditions.get("terminating") or (has_tls and not has_certificate):
             continue
         (unready if conditions.get("ready") is False else found).extend(
             Endpoint(
@@ -56,6 +62,7 @@ def pod_slice_from_object(body: Mapping[str, Any]) -> PodSlice:
                 grpc_port=ports.get(names.PORT_NAME_GRPC, names.PORT_GRPC),
                 http_port=ports.get(names.PORT_NAME_HTTP, names.PORT_HTTP),
                 revision=f"{model}-{revision}" if revision else "",
+                has_tls=has_tls,
             )
             for address in (endpoint.get("addresses") or ())[:1]
         )

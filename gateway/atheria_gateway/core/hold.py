@@ -201,6 +201,22 @@ def _less(counts: dict[Any, int], key: Hashable) -> None:
         del counts[key]
 
 
+def handed_back(key: ModelKey, ready_pods: int | None) -> Denial:
+    """The refusal of a call that waits, or comes, where the gateway's pod ends: its successor holds it.
+
+    `ready_pods` is None before the cluster is listed; with some of them the pods are full, or failed when the call was tried.
+    """
+    why = ""
+    if ready_pods is not None:
+        has_pods = f"no ready pod of model {key} has taken this call"
+        why = f", and {has_pods if ready_pods else f'model {key} has no ready pod'}"
+    return Denial(
+        refusal=Refusal.DRAINING,
+        message=f"this gateway pod ends{why}: call again, another gateway pod takes the call",
+        retry_after_s=RETRY_FULL_S,
+    )
+
+
 def hold_timeout(model: Model | None, key: ModelKey, limit_s: float, ready_pods: int = 0) -> Denial:
     """The refusal of a call that waited `limit_s` seconds for a pod, or for one with room, with the model's phase."""
     if ready_pods:

@@ -13,8 +13,7 @@ MAX_ADDRESSES: Final = 1000
 """The API's bound on endpoints in one slice."""
 PLAIN: Final = "kubernetes.io/h2c"
 """appProtocol of the gRPC port: HTTP/2 in plain text, by prior knowledge."""
-TLS: Final = "https"
-"""appProtocol of both ports with TLS, where the handshake (ALPN) chooses the version of HTTP: IANA's name."""
+TLS: Final = names.APP_PROTOCOL_TLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

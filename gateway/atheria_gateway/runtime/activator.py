@@ -14,7 +14,8 @@ from dataclasses import replace
 from atheria_gateway.core.demand import EnvoyCounters, demand_of
 from atheria_gateway.core.detain import Load, is_detained
 from atheria_gateway.core.endpoints import Endpoint
-from atheria_gateway.core.hold import Denial, HoldQueue, hold_timeout
+from atheria_gateway.core.fleet import Calls, Fleet
+from atheria_gateway.core.hold import Denial, HoldQueue, handed_back, hold_timeout
 from atheria_gateway.core.mirror import content_of, gateway_slice, gateway_slice_name, protocols_of
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.retired import Ends, ends_of_shares, retired_of, with_inherited
@@ -79,7 +80,7 @@ class Activator:
         self._standby = standby
         self._rousing: set[ModelKey] = set()
         self._measures = measures
-        self.world = World()
+        self.world = World(has_certificate=settings.pod_tls is not None, has_live_page=settings.has_live_page)
         self.holding = Holding(
             settings=settings,
             world=self.world,
@@ -94,6 +95,7 @@ class Activator:
         self._mirror = Pulse()
         self._stream: AdsStream | None = None
         self._woken_at_s: dict[ModelKey, float] = {}
+        self._counted_wakes: set[ModelKey] = set()
         self._counters: Mapping[ModelKey, EnvoyCounters] = {}
         self._counters_at_s = float("-inf")
         self._rated: Mapping[ModelKey, EnvoyCounters] = {}
@@ -162,6 +164,8 @@ class Activator:
         """Hold one call until it may go on or is refused. Cancel it to free its place."""
         deadline_s = time.monotonic() + self._settings.hold_s - call.age_s
         while self.snapshot is None:
+            if self.holding.is_ending:
+                return handed_back(call.model, None)
             if not await self.snapshot_changed.wait_until(deadline_s):
                 return hold_timeout(None, call.model, self._settings.hold_s)
         return await self.holding.hold(call)
@@ -184,9 +188,8 @@ class Activator:
 
     async def _measure_bytes(self) -> None:
         try:
-            async with asyncio.timeout(1.0):
-                allocated = await self._envoy.allocated_bytes()
-        except (OSError, TimeoutError):
+            allocated = await self._envoy.allocated_bytes()
+        except OSError:
             # The report loop tells of an Envoy that does not answer.
             return
         if not self.holds.total:
@@ -247,6 +250,8 @@ class Activator:
                 wanted = self.holding.wanted_models()
                 for key in [key for key in self._woken_at_s if key not in wanted]:
                     del self._woken_at_s[key]
+                    self._counted_wakes.discard(key)
+                    self.holding.scaled_at_ns.pop(key, None)
                 for key in wanted:
                     model = self.world.models.get(key)
                     now_s = time.monotonic()
@@ -261,31 +266,47 @@ class Activator:
                     wake = decide_wake(model, seen, self._settings.wake_retry_s)
                     if wake is None:
                         continue
+                    if last_s is None:
+                        self._counted_wakes.discard(key)
                     self._woken_at_s[key] = now_s
                     if wake.patch_model:
                         tasks.create_task(self._scale(ScaleTarget.MODEL, key, key))
                     if wake.deployment:
                         deployment = ModelKey(namespace=key.namespace, name=wake.deployment)
-                        tasks.create_task(self._scale(ScaleTarget.DEPLOYMENT, deployment, key))
+                        # Both at once are one wake.
+                        scaling = self._scale(
+                            ScaleTarget.DEPLOYMENT, deployment, key, counts=not wake.patch_model
+                        )
+                        tasks.create_task(scaling)
                     if self._standby and (model.sleeps or model.is_asleep) and key not in self._rousing:
                         self._rousing.add(key)
                         tasks.create_task(self._rouse(key, self._standby))
                 pause_s = self._settings.wake_retry_s if wanted else 3600.0
                 await Pulse.until(asked, time.monotonic() + pause_s)
 
-    async def _scale(self, target: ScaleTarget, name: ModelKey, model: ModelKey) -> None:
+    async def _scale(
+        self, target: ScaleTarget, name: ModelKey, model: ModelKey, *, counts: bool = True
+    ) -> None:
         try:
             changed = await self._kube.scale_from_zero(target, name)
         except OSError as error:
             _LOG.warning("waking %s by %s/%s failed, trying again: %s", model, target.value, name.name, error)
             return
         if changed:
-            self._measures.woken(model)
+            # The Deployment may come later, e.g. when its name was not known yet: that is the same wake.
+            if counts and model not in self._counted_wakes:
+                self._counted_wakes.add(model)
+                self._measures.woken(model)
+            self.holding.scaled_at_ns[model] = time.time_ns()
             known = self.world.models.get(model)
             if known is None or not known.is_asleep:
                 # A pod that wakes is no start: its seconds say nothing about the next one.
                 self.holding.starts.woken(model, time.monotonic())
-            _LOG.info("woke %s: %s/%s scaled from 0 to 1", model, target.value, name.name)
+            _LOG.info(
+                "woke %s: %s/%s scaled from 0 to 1",
+                *(model, target.value, name.name),
+                extra={"trace_id": self.holding.trace_of(model)},
+            )
 
     async def _rouse(self, key: ModelKey, standby: StandbyPort) -> None:
         """Wake one pod in standby; it counts as soon as it answers. The autoscaler wakes more where more are needed."""
@@ -362,9 +383,8 @@ class Activator:
 
     async def _read_counters(self) -> None:
         try:
-            async with asyncio.timeout(1.0):
-                counters = await self._envoy.counters()
-        except (OSError, TimeoutError) as error:
+            counters = await self._envoy.counters()
+        except OSError as error:
             if self._envoy_answers:
                 _LOG.warning("Envoy's admin interface does not answer: %s", error)
             self._envoy_answers = False
@@ -392,20 +412,43 @@ class Activator:
         if now_s - self._counters_at_s > COUNTERS_VALID_S:
             # Without Envoy's figures calls in flight are unknown; silence never scales down, a false zero would.
             models = self.holds.waiting_models()
-        lines = demand_of(models, self.holds, self._counters, now_s)
+        lines = demand_of(models, self.holds, self._counters, now_s, self.holding.trace_of)
         self._measures.seen(lines, self.holds.bytes_in_use)
         if lines:
             self._demand.offer(lines)
 
     async def drain(self) -> None:
-        """Leave: Envoy's health check fails, held calls are still served for at most `drain_s` seconds."""
+        """Leave: Envoy's health check fails, calls are held for `drain_s` seconds more, and those that wait then are handed back,
+        as are those that come within `hand_back_s`.
+
+        Also where nobody waits: Envoy stays as long, and over a connection that lasts a call may still come.
+        """
         self.draining = True
         try:
-            async with asyncio.timeout(1.0):
-                await self._envoy.fail_health_check()
-        except (OSError, TimeoutError) as error:
+            await self._envoy.fail_health_check()
+        except OSError as error:
             _LOG.warning("could not fail Envoy's health check: %s", error)
-        end_s = time.monotonic() + self._settings.drain_s
-        while self.holds.total and await self.holding.left.wait_until(end_s):
-            pass
-        _LOG.info("drained with %d held calls left", self.holds.total)
+        await asyncio.sleep(self._settings.drain_s)
+        _LOG.info("drained with %d held calls handed back", self.holding.hand_back())
+        # For those that wait for the cluster's first list.
+        self.snapshot_changed.send()
+        await asyncio.sleep(self._settings.hand_back_s)
+
+    # --- the live page ----------------------------------------------------------------------------------------------
+
+    def fleet(self) -> Fleet:
+        """What the live page shows now."""
+        now_s = time.monotonic()
+        is_known = now_s - self._counters_at_s <= COUNTERS_VALID_S
+        lines = demand_of(tuple(self.world.live_models), self.holds, self._counters, now_s)
+        return Fleet(
+            unix_s=time.time(),
+            pod=self._settings.pod_name,
+            gateways=self.world.ready_gateways,
+            is_ready=self.is_ready,
+            models=self.world.live_models,
+            calls={
+                line.model: Calls(held=line.held, in_flight=line.in_flight if is_known else None)
+                for line in lines
+            },
+        )

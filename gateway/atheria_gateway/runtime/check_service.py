@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import logging
 import math
 import time
 from typing import Any, Final
@@ -15,12 +17,20 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from atheria_contract import names
+from atheria_contract.log_budget import LogBudget
+from atheria_contract.trace_context import TRACEPARENT, TRACESTATE, TraceContext, parse_trace_context
 from atheria_gateway.core.hold import Denial, Refusal
+from atheria_gateway.core.hold_reason import HoldReason
 from atheria_gateway.runtime.activator import Activator
+from atheria_gateway.runtime.hold_spans import HoldSpans
 from atheria_gateway.runtime.holding import Released
-from atheria_gateway.xds.check_headers import read_call
+from atheria_gateway.xds.check_headers import HeldCall, read_call
 from atheria_gateway.xds.cluster_names import HEADER_TARGET, TICKET
 
+_LOG = logging.getLogger(__name__)
+LINES_PER_SECOND: Final = 5.0
+LINES_AT_ONCE: Final = 50
+"""A burst of held calls leaves so many lines in the log; Envoy's access log has each of them."""
 _FULL: Final = (grpc.StatusCode.RESOURCE_EXHAUSTED, 429)
 _AWAY: Final = (grpc.StatusCode.UNAVAILABLE, 503)
 _STATUS: Final = {
@@ -38,11 +48,13 @@ _STATUS: Final = {
 class CheckService(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignore[misc]
     """One Check is one held call; its cancellation frees the place."""
 
-    def __init__(self, activator: Activator) -> None:
-        """Decisions are the activator's."""
+    def __init__(self, activator: Activator, spans: HoldSpans | None = None) -> None:
+        """Decisions are the activator's; without `spans` no spans are made."""
         self._activator = activator
+        self._spans = spans
+        self._budget = LogBudget(per_second=LINES_PER_SECOND, burst=LINES_AT_ONCE)
 
-    async def Check(self, request: Any, _: Any) -> Any:
+    async def Check(self, request: Any, context: Any) -> Any:
         """OK when the call may go to a pod, otherwise a denial with the status that the caller gets."""
         headers = request.attributes.request.http.headers
         call = read_call(headers, time.time())
@@ -51,10 +63,69 @@ class CheckService(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignor
                 refusal=Refusal.UNKNOWN_MODEL, message=f"the call names no model (header {HEADER_TARGET})"
             )
         else:
-            answer = await self._activator.hold(call)
+            answer = await self._held(call, _parent(context))
         if isinstance(answer, Denial):
             return _denied(answer, is_grpc=headers.get("content-type", "").startswith("application/grpc"))
         return _released(answer)
+
+    async def _held(self, call: HeldCall, parent: TraceContext | None) -> Released | Denial:
+        """Hold it, and tell its span and the log how that ended."""
+        holding, began_s = self._activator.holding, time.monotonic()
+        reason = holding.reason_of(call)
+        about: dict[str, str | int | float] = {
+            "atheria.model": str(call.model),
+            "atheria.hold.reason": reason.value,
+            "atheria.attempt": call.attempt,
+        }
+        span = None if self._spans is None else self._spans.begin(parent, about)
+        outcome, failure = "failed", "the activator failed"
+        held_s = 0.0
+        try:
+            answer = await self._activator.hold(call)
+            if isinstance(answer, Denial):
+                outcome, failure = answer.refusal.value, answer.message
+                held_s = call.age_s + time.monotonic() - began_s
+            else:
+                outcome, failure = "released", ""
+                held_s = answer.held_s
+            return answer
+        except asyncio.CancelledError:
+            outcome, failure = "cancelled", "the caller or Envoy gave the call up"
+            held_s = call.age_s + time.monotonic() - began_s
+            raise
+        finally:
+            model = self._activator.world.models.get(call.model)
+            scaled_at_ns = holding.scaled_at_ns.get(call.model)
+            # What was asked for a moment ago need not have come back by the watch.
+            asked = max(model.requested_replicas if model else 0, int(scaled_at_ns is not None))
+            if self._spans is not None:
+                ends: dict[str, str | int | float] = {
+                    "atheria.hold.outcome": outcome,
+                    "atheria.hold.seconds": round(held_s, 6),
+                    "atheria.replicas.asked": asked,
+                }
+                self._spans.end(span, ends, failure=failure, scaled_at_ns=scaled_at_ns)
+            self._log(
+                call, reason, outcome, held_s, asked, trace_id=parent.trace_id if parent else call.trace_id
+            )
+
+    def _log(
+        self, call: HeldCall, reason: HoldReason, outcome: str, held_s: float, asked: int, *, trace_id: str
+    ) -> None:
+        if not self._budget.take(time.monotonic()):
+            return
+        skipped, self._budget.skipped = self._budget.skipped, 0
+        _LOG.info(
+            "event=held model=%s reason=%s outcome=%s held_seconds=%.3f replicas_asked=%d lines_left_out=%d",
+            *(call.model, reason.value, outcome, held_s, asked, skipped),
+            extra={"trace_id": trace_id},
+        )
+
+
+def _parent(context: Any) -> TraceContext | None:
+    """Envoy's span of the question; None where it makes no spans."""
+    metadata = dict(context.invocation_metadata() or ())
+    return parse_trace_context(str(metadata.get(TRACEPARENT, "")), str(metadata.get(TRACESTATE, "")))
 
 
 def _released(answer: Released) -> Any:

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.estimate import StartLog, estimate_ready, too_late
-from atheria_gateway.core.hold import Denial, HoldQueue, Refusal, Ticket, hold_timeout
+from atheria_gateway.core.hold import Denial, HoldQueue, Refusal, Ticket, handed_back, hold_timeout
+from atheria_gateway.core.hold_reason import HoldReason, hold_reason
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.pace import Pace, capacity
 from atheria_gateway.runtime.measures import Measures
@@ -21,6 +23,8 @@ from atheria_gateway.xds.check_headers import HeldCall
 from atheria_gateway.xds.cluster_names import pods_cluster
 
 PROBE_PAUSE_S = 0.05
+OLDEST = 8
+"""Held calls of which one is named in logs."""
 WANTED_S = 10.0
 """So long after a call that could not wait its model is still woken, should the first try fail."""
 
@@ -74,15 +78,24 @@ class Holding:
         self.left = Pulse()
         """Sent when a call left."""
         self._looked = Pulse()
+        self.is_ending = False
+        """Whoever waits, or comes, is handed back."""
         self._waiting: dict[ModelKey, dict[int, _Waiter]] = {}
         self._wanted_until_s: dict[ModelKey, float] = {}
+        self.scaled_at_ns: dict[ModelKey, int] = {}
+        """When a model that somebody waits for was last scaled from zero, since 1970; the activator writes it."""
 
     async def hold(self, call: HeldCall) -> Released | Denial:
         """Hold one call until it may go on or is refused. Cancel it to free its place."""
         key = call.model
         now_s = time.monotonic()
-        answer = self._refused_at_once(call, now_s) or self.queue.admit(
-            key, self._world.models.get(key), now_s, caller=call.caller, body_bytes=call.body_bytes
+        ending = self._handed_back(key) if self.is_ending else None
+        answer = (
+            ending
+            or self._refused_at_once(call, now_s)
+            or self.queue.admit(
+                key, self._world.models.get(key), now_s, caller=call.caller, body_bytes=call.body_bytes
+            )
         )
         if isinstance(answer, Denial):
             self._measures.refused(key, answer.refusal)
@@ -95,7 +108,7 @@ class Holding:
             if denial is not None:
                 self._measures.refused(key, denial.refusal)
                 return denial
-            self._measures.released(key, held_s)
+            self._measures.released(key, held_s, call.trace_id if call.is_sampled else "")
             is_released = True
             return Released(ticket=answer.number, held_s=call.age_s + held_s)
         finally:
@@ -103,6 +116,16 @@ class Holding:
             if not is_released:
                 # It may have been let go on and then cancelled: its room is for the next.
                 self.ended(answer.number)
+
+    def reason_of(self, call: HeldCall) -> HoldReason:
+        """Why this call does not go to a pod now."""
+        model = self._world.models.get(call.model)
+        return hold_reason(model, ready_pods=len(self._world.ready_of(call.model)), attempt=call.attempt)
+
+    def trace_of(self, key: ModelKey) -> str:
+        """The trace of a call that waits for a model, of the oldest few; empty for none."""
+        oldest = islice(self._waiting.get(key, {}).values(), OLDEST)
+        return next((one.call.trace_id for one in oldest if one.call.trace_id), "")
 
     def wanting(self, key: ModelKey, now_s: float) -> int:
         """Calls that want the model awake: those held, and one that was refused because it could not wait so long."""
@@ -120,6 +143,15 @@ class Holding:
         key = self.pace.ended(ticket, time.monotonic())
         if key is not None:
             self._step(key)
+
+    def hand_back(self) -> int:
+        """The process ends: refuse whoever waits, and from now on whoever comes; returns how many waited."""
+        self.is_ending = True
+        for key, waiting in self._waiting.items():
+            for waiter in waiting.values():
+                _answer(waiter, self._handed_back(key))
+        self._looked.send()
+        return self.queue.total
 
     def look(self) -> None:
         """Pods, models or what Envoy knows of them changed, or time passed: let go on who may."""
@@ -221,6 +253,8 @@ class Holding:
         """Envoy tries this call again, so a pod that it knew failed: wait until one takes a connection."""
         while True:
             next_look = self._looked.next()
+            if self.is_ending:
+                return self._handed_back(call.model)
             if call.model not in self._world.models:
                 return Denial(
                     refusal=Refusal.UNKNOWN_MODEL,
@@ -228,9 +262,12 @@ class Holding:
                 )
             known = self._acknowledged(pods_cluster(call.model, http=call.http))
             chosen = sorted(known.intersection(self._world.ready_of(call.model)))[:4]
-            if any(await asyncio.gather(*(self._probe.connects(one) for one in chosen))):
+            if any(await asyncio.gather(*(self._probe.connects(one, http=call.http) for one in chosen))):
                 return None
             await Pulse.until(next_look, time.monotonic() + (PROBE_PAUSE_S if chosen else 3600.0))
+
+    def _handed_back(self, key: ModelKey) -> Denial:
+        return handed_back(key, len(self._world.ready_of(key)))
 
     def _has_known_pod(self, key: ModelKey) -> bool:
         known = self._acknowledged(pods_cluster(key, http=False))

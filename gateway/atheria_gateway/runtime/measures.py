@@ -64,7 +64,7 @@ class Measures:
         )
         self._wakes = Counter(
             names.METRIC_GATEWAY_WAKES,
-            "Scale patches that took a model from 0 to 1",
+            "Models taken from 0 to 1 by this gateway",
             _LABELS,
             registry=self.registry,
         )
@@ -97,9 +97,10 @@ class Measures:
         """A call began to wait."""
         self._arrived.labels(model.namespace, model.name).inc()
 
-    def released(self, model: ModelKey, seconds: float) -> None:
-        """A call went on after `seconds`."""
-        self._seconds.labels(model.namespace, model.name).observe(seconds)
+    def released(self, model: ModelKey, seconds: float, trace_id: str = "") -> None:
+        """A call went on after `seconds`; in a trace that is kept it is an example of them."""
+        example = {"trace_id": trace_id} if trace_id else None
+        self._seconds.labels(model.namespace, model.name).observe(seconds, example)
 
     def refused(self, model: ModelKey, reason: Refusal) -> None:
         """A call was refused."""

@@ -70,7 +70,7 @@ class KubePort(Protocol):
 
 
 class EnvoyPort(Protocol):
-    """Envoy's admin interface."""
+    """Envoy's admin interface; each question is bounded in time."""
 
     async def counters(self) -> Mapping[ModelKey, EnvoyCounters]:
         """Each model's figures; OSError when Envoy does not answer."""
@@ -88,8 +88,8 @@ class EnvoyPort(Protocol):
 class ProbePort(Protocol):
     """Connections to pods."""
 
-    async def connects(self, endpoint: Endpoint) -> bool:
-        """Whether a TCP connection to the pod's gRPC port succeeds within a bounded time."""
+    async def connects(self, endpoint: Endpoint, *, http: bool) -> bool:
+        """Whether a TCP connection to the pod's REST port (`http`) or its gRPC port succeeds within a bounded time."""
         ...
 
 

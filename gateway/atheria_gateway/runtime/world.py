@@ -8,6 +8,7 @@ from typing import Any
 
 from atheria_contract import names
 from atheria_gateway.core.endpoints import Endpoint, PodSlice, endpoints_of, pod_slice_from_object, unready_of
+from atheria_gateway.core.live_model import LiveModel, live_model_from_object
 from atheria_gateway.core.mirror import GatewayPod, gateway_pod_from_object
 from atheria_gateway.core.model import Model, ModelKey, model_from_object
 from atheria_gateway.core.roused import Roused
@@ -22,7 +23,12 @@ _Name = tuple[str, str]
 class World:
     """Models, slices and gateway pods as last seen."""
 
+    has_certificate: bool = True
+    """Pods that speak TLS can be called; else they are left out, as the next gateway pod may have one."""
+    has_live_page: bool = False
+    """What the live page shows is kept, too."""
     models: dict[ModelKey, Model] = field(default_factory=dict)
+    live_models: dict[ModelKey, LiveModel] = field(default_factory=dict)
     gateway_pods: dict[_Name, GatewayPod] = field(default_factory=dict)
     gateway_slices: dict[_Name, Mapping[str, Any]] = field(default_factory=dict)
     roused: Roused = field(default_factory=Roused)
@@ -81,6 +87,7 @@ class World:
     def _clear(self, watched: Watched) -> None:
         if watched is Watched.MODELS:
             self.models.clear()
+            self.live_models.clear()
         elif watched is Watched.PODS:
             self.gateway_pods.clear()
         else:
@@ -91,6 +98,8 @@ class World:
         if watched is Watched.MODELS:
             model = model_from_object(body)
             self.models[model.key] = model
+            if self.has_live_page:
+                self.live_models[model.key] = live_model_from_object(body)
         elif watched is Watched.PODS:
             pod = gateway_pod_from_object(body)
             if pod is None:
@@ -100,14 +109,16 @@ class World:
         elif _role(body) == names.ROLE_GATEWAY:
             self.gateway_slices[_name(body)] = body
         elif _role(body) == names.ROLE_PODS:
-            one = pod_slice_from_object(body)
+            one = pod_slice_from_object(body, has_certificate=self.has_certificate)
             self.roused.seen(one)
             self._pod_slices.setdefault(one.model, {})[one.name] = one
 
     def _drop(self, watched: Watched, event: Deleted) -> None:
         name = _name(event.body)
         if watched is Watched.MODELS:
-            self.models.pop(ModelKey(namespace=name[0], name=name[1]), None)
+            key = ModelKey(namespace=name[0], name=name[1])
+            self.models.pop(key, None)
+            self.live_models.pop(key, None)
         elif watched is Watched.PODS:
             self.gateway_pods.pop(name, None)
         else:

@@ -42,21 +42,22 @@ FORMAT: Final = {
     "request_id": "%REQ(X-REQUEST-ID)%",
     "trace": "%REQ(TRACEPARENT)%",
 }
+_TRACE_ID: Final = {"trace_id": "%TRACE_ID%"}
 _PROBLEM: Final = (
     f"'{names.HEADER_HELD}' in response.headers || response.code >= 400 || response.flags != 0 "
     "|| (has(response.grpc_status) && response.grpc_status != 0) || request.headers['x-envoy-attempt-count'] != '1'"
 )
 
 
-def to_stdout(which: AccessLog) -> list[dict[str, Any]]:
-    """`access_log` of a data listener."""
+def to_stdout(which: AccessLog, *, is_traced: bool = False) -> list[dict[str, Any]]:
+    """`access_log` of a data listener; `is_traced`: it makes spans, and so knows the trace of every call."""
     if which is AccessLog.OFF:
         return []
     log: dict[str, Any] = {
         "name": "envoy.access_loggers.stdout",
         "typed_config": {
             "@type": _TYPE + "extensions.access_loggers.stream.v3.StdoutAccessLog",
-            "log_format": {"json_format": FORMAT},
+            "log_format": {"json_format": {**FORMAT, **(_TRACE_ID if is_traced else {})}},
         },
     }
     if which is AccessLog.PROBLEMS:

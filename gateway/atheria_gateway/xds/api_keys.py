@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from atheria_gateway.xds.cluster_names import HEADER_CALLER
+from atheria_gateway.xds.cluster_names import HEADER_CALLER, PATH_LIVE_MODELS
+from atheria_gateway.xds.live_guard import KEY_PROTOCOL
 
 FILTER_NAME: Final = "envoy.filters.http.lua"
 KEY_WANTED: Final = (
@@ -117,11 +118,54 @@ local function caller_of(shown)
   return caller
 end
 
+local LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+-- RFC 4648, section 5, without padding; nil for what is not.
+local function from_base64url(text)
+  if text:find("[^%w_-]") ~= nil or #text % 4 == 1 then return nil end
+  local out, bits, held = {}, 0, 0
+  for i = 1, #text do
+    held = bor(lshift(held, 6), LETTERS:find(text:sub(i, i), 1, true) - 1)
+    bits = bits + 6
+    if bits >= 8 then
+      bits = bits - 8
+      out[#out + 1] = string.char(rshift(held, bits))
+      held = band(held, lshift(1, bits) - 1)
+    end
+  end
+  return table.concat(out)
+end
+
+-- A page can set no header on a WebSocket.
+local function offered(headers)
+  if (headers:get(":path") or ""):sub(1, #STREAMS) ~= STREAMS then return nil end
+  local names = headers:get("sec-websocket-protocol") or ""
+  if #names > 2048 then return nil end
+  for name in names:gmatch("[^%s,]+") do
+    if name:sub(1, #KEY_PROTOCOL) == KEY_PROTOCOL then return from_base64url(name:sub(#KEY_PROTOCOL + 1)) end
+  end
+  return nil
+end
+
+-- Whoever the call goes on to; such a path may also be one of a model's own.
+local function withdraw(headers)
+  local names = headers:get("sec-websocket-protocol")
+  if names == nil or names:find(KEY_PROTOCOL, 1, true) == nil then return end
+  local kept = {}
+  for name in names:gmatch("[^%s,]+") do
+    if name:sub(1, #KEY_PROTOCOL) ~= KEY_PROTOCOL then kept[#kept + 1] = name end
+  end
+  headers:remove("sec-websocket-protocol")
+  if #kept > 0 then headers:add("sec-websocket-protocol", table.concat(kept, ", ")) end
+end
+
 function envoy_on_request(handle)
   refresh(handle)
   local headers = handle:headers()
   local text = headers:get("authorization") or ""
-  local caller = nil
+  local caller, by_offer = nil, nil
+  if text == "" then by_offer = offered(headers) end
+  if by_offer ~= nil then text = "bearer " .. by_offer end
   if #text <= 1024 and text:sub(1, 7):lower() == "bearer " then
     caller = caller_of(text:sub(8):match("^%s*(.-)%s*$"))
   end
@@ -137,7 +181,12 @@ function envoy_on_request(handle)
     return
   end
   headers:replace(HEADER_CALLER, "key:" .. caller)
-  if not KEEPS_KEY then headers:remove("authorization") end
+  withdraw(headers)
+  if not KEEPS_KEY then
+    headers:remove("authorization")
+  elseif by_offer ~= nil then
+    headers:replace("authorization", "Bearer " .. by_offer)
+  end
 end
 """
 
@@ -150,6 +199,8 @@ def key_filter(*, file: str, forwards_key: bool) -> dict[str, Any]:
         "KEY_WANTED": json.dumps(KEY_WANTED),
         "KEY_WANTED_JSON": json.dumps(json.dumps({"error": KEY_WANTED})),
         "HEADER_CALLER": json.dumps(HEADER_CALLER),
+        "STREAMS": json.dumps(PATH_LIVE_MODELS),
+        "KEY_PROTOCOL": json.dumps(KEY_PROTOCOL),
         "KEEPS_KEY": "true" if forwards_key else "false",
     }
     head = "".join(f"local {name} = {value}\n" for name, value in constants.items())

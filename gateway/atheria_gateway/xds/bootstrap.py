@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from atheria_contract import names
 from atheria_gateway.xds.bootstrap_options import BootstrapOptions
-from atheria_gateway.xds.cluster_names import ACTIVATOR_CLUSTER, CHECK_LISTENER
+from atheria_gateway.xds.cluster_names import ACTIVATOR_CLUSTER, CHECK_LISTENER, LIVE_CLUSTER
 from atheria_gateway.xds.clusters import PREMATURE_RESETS, UNBOUNDED
 from atheria_gateway.xds.listeners import (
     BY_ADS,
@@ -15,12 +15,19 @@ from atheria_gateway.xds.listeners import (
     health_listener,
     hold_listener,
 )
+from atheria_gateway.xds.tracing import collector_cluster, flush_settings
 
 _TYPE: Final = "type.googleapis.com/envoy."
 LATENCY_BUCKETS_MS: Final = tuple(round(1.25**power, 2) for power in range(68))
 """From 1 ms to an hour, each a quarter longer than the one before: a percentile is known to a few percent."""
+LOG_FORMAT: Final = {"time": "%Y-%m-%dT%H:%M:%S.%eZ", "level": "%l", "logger": "envoy.%n", "message": "%j"}
+"""Of Envoy's own lines, with the keys that the other parts use."""
 TRACKED_BYTES_POWER: Final = 17
 """Streams that hold at least 128 KiB are the first to be reset when memory ends."""
+
+LIVE_CONNECTIONS: Final = 4
+LIVE_WAITING: Final = 64
+"""Questions for the live page's figures that wait for one of these connections; further ones get 503."""
 
 
 def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
@@ -76,6 +83,13 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
             ],
         },
     }
+    if options.has_live_page:
+        bootstrap["static_resources"]["clusters"].append(_live_cluster(options.live_socket))
+    if options.is_json_log:
+        bootstrap["application_log_config"] = {"log_format": {"json_format": LOG_FORMAT}}
+    if options.collector is not None:
+        bootstrap["static_resources"]["clusters"].append(collector_cluster(options.collector))
+        bootstrap["layered_runtime"]["layers"][0]["static_layer"] |= flush_settings()
     if options.memory_bytes:
         bootstrap["overload_manager"] = _overload_manager(options.memory_bytes)
     return bootstrap
@@ -111,6 +125,30 @@ def _overload_manager(memory_bytes: int) -> dict[str, Any]:
     }
 
 
+def _live_cluster(socket: str) -> dict[str, Any]:
+    """The activator's figures for the live page: few at once, so that many pages cannot keep it from its calls."""
+    limits = {
+        "max_connections": LIVE_CONNECTIONS,
+        "max_pending_requests": LIVE_WAITING,
+        "max_requests": LIVE_CONNECTIONS + LIVE_WAITING,
+        "max_retries": 0,
+    }
+    return {
+        "name": LIVE_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": _at_socket(LIVE_CLUSTER, socket),
+    }
+
+
+def _at_socket(name: str, socket: str) -> dict[str, Any]:
+    return {
+        "cluster_name": name,
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}],
+    }
+
+
 def _socket_cluster(name: str, socket: str) -> dict[str, Any]:
     limits = {
         "max_connections": UNBOUNDED,
@@ -129,8 +167,5 @@ def _socket_cluster(name: str, socket: str) -> dict[str, Any]:
                 "explicit_http_config": {"http2_protocol_options": {}},
             }
         },
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}],
-        },
+        "load_assignment": _at_socket(name, socket),
     }

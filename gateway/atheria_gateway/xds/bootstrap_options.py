@@ -8,6 +8,7 @@ from atheria_contract import names
 from atheria_gateway.xds.access_log import AccessLog
 from atheria_gateway.xds.run_directory import RunDirectory
 from atheria_gateway.xds.tls import TlsFiles
+from atheria_gateway.xds.tracing import Collector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,12 @@ class BootstrapOptions(RunDirectory):
     """Digests of the callers' keys; empty = no key is asked for."""
     forwards_key: bool = False
     """Pods see the callers' keys."""
+    has_live_page: bool = False
+    """The live page is served."""
     access_log: AccessLog = AccessLog.PROBLEMS
+    is_json_log: bool = False
+    """Envoy writes its own log, too, as one JSON object a line."""
+    collector: Collector | None = None
+    """Where Envoy sends its spans; None = it makes none."""
     memory_bytes: int = 0
     """Envoy's memory limit: shortly before it, new calls are refused and then the largest ones reset; 0 = unknown."""

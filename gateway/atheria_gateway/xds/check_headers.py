@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from atheria_contract.trace_context import TRACEPARENT, parse_trace_context
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.xds.cluster_names import (
     HEADER_ARRIVED,
@@ -37,6 +38,10 @@ class HeldCall:
     """Seconds since Envoy took the call; more than 0 when another activator was asked before."""
     time_left_s: float | None = None
     """Seconds until the caller's deadline; None without one."""
+    trace_id: str = ""
+    """32 hexadecimal digits; empty for a call without a trace."""
+    is_sampled: bool = False
+    """The trace is kept."""
 
 
 def read_call(headers: Mapping[str, str], now_unix_s: float) -> HeldCall | None:
@@ -47,6 +52,7 @@ def read_call(headers: Mapping[str, str], now_unix_s: float) -> HeldCall | None:
     age_s = max(0.0, now_unix_s - _number(headers.get(HEADER_ARRIVED, ""), now_unix_s))
     timeout_s = read_timeout(headers.get("grpc-timeout", ""))
     length = headers.get("content-length", "")
+    trace = parse_trace_context(headers.get(TRACEPARENT, ""))
     return HeldCall(
         model=target.model,
         http=target.http,
@@ -55,6 +61,8 @@ def read_call(headers: Mapping[str, str], now_unix_s: float) -> HeldCall | None:
         body_bytes=int(length) if length.isdecimal() else None,
         age_s=age_s,
         time_left_s=None if timeout_s is None else timeout_s - age_s,
+        trace_id="" if trace is None else trace.trace_id,
+        is_sampled=trace is not None and trace.sampled,
     )
 
 

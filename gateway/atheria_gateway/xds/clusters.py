@@ -9,6 +9,10 @@ from envoy.config.core.v3 import base_pb2
 from envoy.extensions.load_balancing_policies.least_request.v3 import least_request_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
+from atheria_contract import names
+from atheria_gateway.xds.cluster_names import read_cluster_name
+from atheria_gateway.xds.tls import choose_transport
+
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 POD_WINDOW_BYTES: Final = 128 * 1024
 """Of Envoy towards pods and the hold. A tensor of 64 KiB with its headers passes in one go: with 64 KiB its last bytes waited for
@@ -35,8 +39,11 @@ CALLS_PER_CONNECTION: Final = PREMATURE_RESETS - 1000
 CONNECT_TIMEOUT_MS: Final = 1000
 
 
-def build_cluster(name: str, *, http: bool) -> cluster_pb2.Cluster:
-    """A cluster that speaks HTTP/1.1 to the pods' REST port (`http`) or HTTP/2 to their gRPC port."""
+def build_cluster(name: str, *, http: bool, tls_directory: str = "") -> cluster_pb2.Cluster:
+    """A cluster that speaks HTTP/1.1 to the pods' REST port (`http`) or HTTP/2 to their gRPC port.
+
+    With a `tls_directory` (see `xds.tls.pod_secrets`) by TLS to the pods that ask for it.
+    """
     cluster = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.EDS)
     # Of all pods, not of two drawn at random: calls are few and long, and one too many on a pod waits a whole batch.
     fewest = least_request_pb2.LeastRequest(selection_method=least_request_pb2.LeastRequest.FULL_SCAN)
@@ -72,4 +79,8 @@ def build_cluster(name: str, *, http: bool) -> cluster_pb2.Cluster:
     cluster.per_connection_buffer_limit_bytes.value = POD_WINDOW_BYTES
     # A pod's connections are dropped when it leaves only after its calls: EDS removal drains.
     cluster.close_connections_on_host_health_failure = False
+    target = read_cluster_name(name)
+    if tls_directory and target is not None:
+        host = names.pod_host(target.model.namespace, target.model.name)
+        choose_transport(cluster, host=host, http=http, directory=tls_directory)
     return cluster

@@ -21,7 +21,15 @@ from atheria_gateway.xds.cluster_names import (
     ROUTE_CONFIG,
 )
 from atheria_gateway.xds.clusters import CALLER_WINDOW_BYTES, CONNECTION_WINDOW_BYTES, HOLD_WINDOW_BYTES
+from atheria_gateway.xds.live_guard import live_filters
 from atheria_gateway.xds.tls import transport_socket
+from atheria_gateway.xds.tracing import (
+    SPAN_CALL,
+    SPAN_FORWARD,
+    SPAN_HOLD,
+    SPAN_HOLD_FORWARD,
+    listener_tracing,
+)
 
 _TYPE: Final = "type.googleapis.com/envoy."
 _HCM: Final = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -87,6 +95,7 @@ def data_listener(name: str, options: BootstrapOptions, port: int) -> dict[str, 
         if options.api_keys_file
         else []
     )
+    live = live_filters() if options.has_live_page else []
     manager = {
         "@type": _HCM,
         # One prefix for both ports: their figures belong together.
@@ -95,7 +104,6 @@ def data_listener(name: str, options: BootstrapOptions, port: int) -> dict[str, 
         "stream_idle_timeout": "0s",
         "request_timeout": "0s",
         "use_remote_address": True,
-        "strip_any_host_port": True,
         "strip_trailing_host_dot": True,
         "normalize_path": True,
         "server_name": "atheria-gateway",
@@ -119,9 +127,13 @@ def data_listener(name: str, options: BootstrapOptions, port: int) -> dict[str, 
                 },
             }
         ],
-        "access_log": to_stdout(options.access_log),
-        "http_filters": [_HEALTH, _CORS, _GRPC_WEB, *keys, _GRPC_STATS, _ROUTER],
+        "access_log": to_stdout(options.access_log, is_traced=options.collector is not None),
+        "http_filters": [_HEALTH, _CORS, _GRPC_WEB, *keys, *live, _GRPC_STATS, _ROUTER],
     }
+    if options.collector is not None:
+        manager["tracing"] = listener_tracing(
+            options.collector, call=SPAN_CALL, forward=SPAN_FORWARD, is_first=True
+        )
     address = {"socket_address": {"address": options.listen_address, "port_value": port}}
     listener = _listener(name, address, manager, CALLER_WINDOW_BYTES)
     if options.tls is not None:
@@ -191,6 +203,10 @@ def hold_listener(options: BootstrapOptions) -> dict[str, Any]:
         },
         "http_filters": [check, _ROUTER],
     }
+    if options.collector is not None:
+        manager["tracing"] = listener_tracing(
+            options.collector, call=SPAN_HOLD, forward=SPAN_HOLD_FORWARD, is_first=False
+        )
     return _listener(
         HOLD_LISTENER, {"pipe": {"path": options.hold_socket, "mode": 0o600}}, manager, HOLD_WINDOW_BYTES
     )

@@ -8,8 +8,10 @@ from typing import Final
 from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 
+from atheria_contract import names
 from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.xds.cluster_names import METADATA
+from atheria_gateway.xds.tls import MATCH, MATCH_METADATA
 
 OVERPROVISIONING_PERCENT: Final = 1_000_000
 """So high that priority 0 takes every call while it has one healthy pod."""
@@ -35,6 +37,8 @@ def build_load_assignment(
             pod.health_status = health_check_pb2.UNHEALTHY
         if endpoint.revision:
             pod.metadata.filter_metadata[METADATA]["revision"] = endpoint.revision
+        if endpoint.has_tls:
+            pod.metadata.filter_metadata[MATCH_METADATA][MATCH] = names.TLS_MUTUAL
         address = pod.endpoint.address.socket_address
         address.address = endpoint.address
         address.port_value = endpoint.http_port if http else endpoint.grpc_port

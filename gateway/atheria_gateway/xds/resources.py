@@ -13,6 +13,7 @@ from atheria_gateway.core.model import ModelKey
 from atheria_gateway.core.routing import DataPlane
 from atheria_gateway.xds.cluster_names import ROUTE_CONFIG, pods_cluster, revision_cluster, serving_cluster
 from atheria_gateway.xds.clusters import build_cluster
+from atheria_gateway.xds.live_page import PageFile
 from atheria_gateway.xds.load_assignments import build_load_assignment
 from atheria_gateway.xds.routes import build_route_configuration
 
@@ -44,6 +45,10 @@ class EnvoyOptions:
     """Origins whose pages may call from browsers; `*` for all."""
     has_api_keys: bool = False
     """Callers show keys."""
+    live_page: tuple[PageFile, ...] | None = None
+    """Files of the live page; None = there is none."""
+    tls_directory: str = ""
+    """Folder with the files of `xds.tls.pod_secrets`; empty = calls to pods are plain text."""
 
 
 def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
@@ -63,7 +68,7 @@ def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
                 (pods_cluster(model, http=http), None),
                 *retired,
             ):
-                clusters[name] = packed(build_cluster(name, http=http))
+                clusters[name] = packed(build_cluster(name, http=http, tls_directory=options.tls_directory))
                 assignments[name] = packed(
                     build_load_assignment(
                         name,
@@ -76,7 +81,7 @@ def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
                 endpoints[name] = frozenset(ready)
             for share in plane.shares.get(model, ()):
                 name = revision_cluster(model, share.revision, http=http)
-                clusters[name] = packed(build_cluster(name, http=http))
+                clusters[name] = packed(build_cluster(name, http=http, tls_directory=options.tls_directory))
                 assignments[name] = packed(
                     build_load_assignment(name, share.endpoints, http=http, hold_socket=options.hold_socket)
                 )
@@ -90,6 +95,7 @@ def build_snapshot(plane: DataPlane, options: EnvoyOptions) -> Snapshot:
             idempotent=plane.idempotent,
             cors_origins=options.cors_origins,
             has_api_keys=options.has_api_keys,
+            live_page=options.live_page,
         )
     )
     return Snapshot(clusters=clusters, assignments=assignments, routes=routes, endpoints=endpoints)

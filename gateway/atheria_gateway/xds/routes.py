@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from envoy.config.core.v3 import base_pb2
@@ -25,11 +25,10 @@ from atheria_gateway.xds.cluster_names import (
     HEADER_NOT_STARTED,
     HEADER_TARGET,
     METADATA,
-    pods_cluster,
-    revision_cluster,
-    serving_cluster,
 )
 from atheria_gateway.xds.listeners import REVISION_OF_POD
+from atheria_gateway.xds.live_page import LARGEST_FILE_BYTES, PageFile, add_live_page
+from atheria_gateway.xds.model_route import OVERWRITE, Weights, answer_header, lead_to_model
 
 RETRY_BODY_BYTES: Final = 4 * 1024 * 1024
 """A call with a larger body is not tried again when its pod vanishes before it starts."""
@@ -50,11 +49,6 @@ CORS_RESPONSE_HEADERS: Final = (
 CORS_MAX_AGE_S: Final = "600"
 GRPC_NOT_FOUND: Final = "5"
 HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
-_OVERWRITE: Final = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-
-
-Weights = Mapping[ModelKey, Mapping[str, int]]
-"""Percent of the calls by revision, for models whose calls several take."""
 
 
 def build_route_configuration(
@@ -66,23 +60,27 @@ def build_route_configuration(
     idempotent: frozenset[ModelKey] = frozenset(),
     cors_origins: Sequence[str] = (),
     has_api_keys: bool = False,
+    live_page: Sequence[PageFile] | None = None,
 ) -> route_pb2.RouteConfiguration:
     """The whole route configuration; `token` is the secret value of the header of a call that never started.
 
-    Calls of `idempotent` models may be sent again after they began; pages from `cors_origins` may call.
+    Calls of `idempotent` models may be sent again after they began; pages from `cors_origins` may call. `live_page` has the files of the
+    live page; None = there is none.
     """
     weights = weights or {}
     config = route_pb2.RouteConfiguration(name=name)
+    # The authority keeps its port, by which a page's origin is known.
+    config.ignore_port_in_host_matching = True
     # No client sees what passes between the two listeners; what it sends of it is removed before the filters.
     config.response_headers_to_remove.extend(
         [HEADER_NOT_STARTED, HEADER_BROKEN, HEADER_ATTEMPT, HEADER_TARGET, names.HEADER_REFUSED]
     )
     config.response_headers_to_add.add(
         header=base_pb2.HeaderValue(key=names.HEADER_REVISION, value=REVISION_OF_POD),
-        append_action=_OVERWRITE,
+        append_action=OVERWRITE,
     )
     config.request_headers_to_add.add(
-        header=base_pb2.HeaderValue(key=HEADER_ARRIVED, value=ARRIVED), append_action=_OVERWRITE
+        header=base_pb2.HeaderValue(key=HEADER_ARRIVED, value=ARRIVED), append_action=OVERWRITE
     )
     # Empty, and so left out, where callers show no certificates; a key's name comes first.
     config.request_headers_to_add.add(
@@ -96,6 +94,9 @@ def build_route_configuration(
     for model in table.models:
         _model_routes(anywhere, model, weights, prefix="/", header=str(model))
     _refuse(anywhere, table.refusal, header_present=True)
+    if live_page is not None:
+        config.max_direct_response_body_size_bytes.value = LARGEST_FILE_BYTES
+        add_live_page(anywhere, table.models, weights, live_page, has_api_keys=has_api_keys)
     for model in table.unique_names:
         _model_routes(anywhere, model, weights, path=f"/v2/models/{model.name}")
     # A probe that names no model asks about the gateway: it must not wake a model, nor keep one awake.
@@ -187,19 +188,7 @@ def _model_routes(
             route.match.headers.add(name=names.HEADER_MODEL).string_match.exact = header
         if not http:
             _match_grpc(route)
-        if shares := weights.get(model):
-            for revision, percent in shares.items():
-                share = route.route.weighted_clusters.clusters.add()
-                share.name = revision_cluster(model, revision, http=http)
-                share.weight.value = percent
-        else:
-            route.route.cluster = serving_cluster(model, http=http)
-        route.route.timeout.FromSeconds(0)
-        route.metadata.filter_metadata[METADATA]["model"] = str(model)
-        route.request_headers_to_add.add(
-            header=base_pb2.HeaderValue(key=HEADER_TARGET, value=pods_cluster(model, http=http)),
-            append_action=_OVERWRITE,
-        )
+        lead_to_model(route, model, weights, http=http)
 
 
 def _match_grpc(route: Any) -> None:
@@ -217,16 +206,10 @@ def _refuse(host: Any, message: str, *, header_present: bool = False) -> None:
         if http:
             route.direct_response.status = 404
             route.direct_response.body.inline_string = json.dumps({"error": message})
-            _answer_header(route, "content-type", "application/json")
+            answer_header(route, "content-type", "application/json")
         else:
             _match_grpc(route)
             # Envoy makes the body of a direct response the grpc-message of a gRPC call; the status is its own guess.
             route.direct_response.status = 404
             route.direct_response.body.inline_string = message
-            _answer_header(route, "grpc-status", GRPC_NOT_FOUND)
-
-
-def _answer_header(route: Any, key: str, value: str) -> None:
-    route.response_headers_to_add.add(
-        header=base_pb2.HeaderValue(key=key, value=value), append_action=_OVERWRITE
-    )
+            answer_header(route, "grpc-status", GRPC_NOT_FOUND)

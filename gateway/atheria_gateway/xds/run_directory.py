@@ -28,6 +28,11 @@ class RunDirectory:
         return f"{self.run_directory}/check.sock"
 
     @property
+    def live_socket(self) -> str:
+        """Where the activator serves what the live page asks for."""
+        return f"{self.run_directory}/live.sock"
+
+    @property
     def admin_socket(self) -> str:
         """Where Envoy's admin interface listens."""
         return f"{self.run_directory}/admin.sock"

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from atheria_contract.generated import control_pb2, control_pb2_grpc
-from atheria_operator.adapters.grpc_thread import GrpcThread
+from atheria_operator.adapters.grpc_thread import ALL_ADDRESSES, GrpcThread
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.scaling.demand import Calls
@@ -42,6 +42,7 @@ class DemandSink(control_pb2_grpc.DemandSinkServicer):
                         held=line.held_requests,
                         in_flight=line.in_flight_requests,
                         arrivals_total=line.arrivals_total,
+                        trace_id=line.trace_id,
                         revisions={one.revision: _figures(one) for one in line.revisions},
                     )
                     for line in report.models
@@ -58,8 +59,8 @@ def _figures(line: Any) -> CallFigures:
     )
 
 
-async def serve_demand(board: DemandBoard, port: int) -> tuple[GrpcThread, int]:
-    """Start the service on all addresses; returns it and its port (`port` 0 = a free one). OSError if it is taken.
+async def serve_demand(board: DemandBoard, port: int, address: str = ALL_ADDRESSES) -> tuple[GrpcThread, int]:
+    """Start the service; returns it and its port (`port` 0 = a free one). OSError if it is taken.
 
     To be called in the loop in which `board` lives.
     """
@@ -69,4 +70,4 @@ async def serve_demand(board: DemandBoard, port: int) -> tuple[GrpcThread, int]:
         control_pb2_grpc.add_DemandSinkServicer_to_server(sink, server)  # type: ignore[no-untyped-call]
 
     thread = GrpcThread("demand sink", add)
-    return thread, await thread.start(port)
+    return thread, await thread.start(port, address)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,8 +36,10 @@ _CA_KEY: Final = "requestheader-client-ca-file"
 _NAMES_KEY: Final = "requestheader-allowed-names"
 _SELECTOR: Final = re.compile(rf"{LABEL_MODEL}\s*(?:==?|\s+in\s*\()\s*([a-z0-9][a-z0-9.-]*)\s*\)?")
 _RETRY_SECONDS: Final = 10.0
-_REFRESH_SECONDS: Final = 300.0
-"""How often certificates are read anew, which others may rotate."""
+_REFRESH_SECONDS: Final = 60.0
+"""How often certificates are read anew, which others may rotate or withdraw."""
+_CLOSE_SECONDS: Final = 5.0
+"""For answers on their way when an authority has changed."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -50,24 +53,26 @@ class FrontProxy:
         self.names: Sequence[str] = ()
         """Common names that may ask; none = all of the authority."""
         self._authority = ""
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.context = _context("")
+        """Another one once the authority is another: a context never forgets whom it trusts."""
 
     async def refresh(self) -> None:
-        """Read both sides' certificates. Raises ClusterError, and OSError where a file is missing or wrong."""
+        """Read both sides' certificates. Raises ClusterError, and OSError or ValueError where one is missing or wrong; once the API
+        server has no authority any more nobody is trusted."""
         found = await self._cluster.read(_AUTHENTICATION)
         data: Mapping[str, str] = (found or {}).get("data") or {}
         authority = data.get(_CA_KEY, "")
         if not authority:
+            if self._authority:
+                # It was withdrawn: nobody is trusted, until there is one again.
+                self.context, self._authority = _context(""), ""
             raise ClusterError(
                 0,
                 f"kube-system/{_AUTHENTICATION.name} has no {_CA_KEY}: the API server has no aggregation layer",
             )
-        self.context.load_cert_chain(self._certificates / CERTIFICATE, self._certificates / KEY)
-        if authority != self._authority:
-            self.context.load_verify_locations(cadata=authority)
-            self._authority = authority
+        context = self.context if authority == self._authority else _context(authority)
+        context.load_cert_chain(self._certificates / CERTIFICATE, self._certificates / KEY)
+        self.context, self._authority = context, authority
         self.names = json.loads(data.get(_NAMES_KEY) or "[]")
 
     def allows(self, certificate: Mapping[str, Any] | None) -> bool:
@@ -151,34 +156,64 @@ async def serve_external_metrics(
     certificates: Path,
     port: int,
     started: Callable[[int], None] = lambda _port: None,
+    *,
+    refresh_seconds: float = _REFRESH_SECONDS,
 ) -> None:
     """Serve on all addresses until cancelled (`port` 0 = a free one, told to `started`). Raises OSError if it is taken."""
     proxy = FrontProxy(cluster, certificates)
     runner: web.AppRunner | None = None
+    served: ssl.SSLContext | None = None
+    listener: socket.socket | None = None
     try:
         while True:
             try:
                 await proxy.refresh()
-                wait_seconds = _REFRESH_SECONDS
+                wait_seconds, is_read = refresh_seconds, True
             except (OSError, ValueError) as error:
-                # ClusterError is one. What was read before goes on to be used.
+                # ClusterError is one. What was read before goes on to be used, unless it was withdrawn.
                 _LOG.error(
                     "external metrics: certificates cannot be read, again in %g s: %s", _RETRY_SECONDS, error
                 )
                 wait_seconds = _RETRY_SECONDS
-            else:
-                if runner is None:
-                    runner = web.AppRunner(build_app(reader, proxy.allows), access_log=None)
-                    await runner.setup()
-                    await web.TCPSite(runner, port=port, ssl_context=proxy.context).start()
-                    # A free port is chosen for each address family; this is the one of IPv4.
-                    bound = next(int(address[1]) for address in runner.addresses if len(address) == 2)
+                is_read = False
+            if (is_read or served is not None) and served is not proxy.context:
+                if runner is not None:
+                    # Connections and sessions that the old authority vouched for end with it.
+                    await runner.cleanup()
+                app = build_app(reader, proxy.allows)
+                runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_SECONDS)
+                await runner.setup()
+                listener = listener or _listener(port)
+                # Of a copy, as its end closes it: who calls in between waits and is not refused.
+                await web.SockSite(runner, listener.dup(), ssl_context=proxy.context).start()
+                if served is None:
+                    bound = int(listener.getsockname()[1])
                     _LOG.info("external_metrics_port=%s", bound)
                     started(bound)
+                served = proxy.context
             await asyncio.sleep(wait_seconds)
     finally:
+        if listener is not None:
+            listener.close()
         if runner is not None:
             await runner.cleanup()
+
+
+def _listener(port: int) -> socket.socket:
+    """On all addresses of both families. Raises OSError where the port is taken."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
+
+
+def _context(authority: str) -> ssl.SSLContext:
+    """For callers with certificates of `authority` (PEM). Raises ssl.SSLError where it is none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    if authority:
+        context.load_verify_locations(cadata=authority)
+    return context
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:

@@ -14,7 +14,10 @@ from typing import Final
 
 import grpc
 
+ALL_ADDRESSES: Final = "[::]"
 _STOP_SECONDS: Final = 5.0
+_LAST_SECONDS: Final = 2.0
+"""For the tasks of calls that were cut off; less than _STOP_SECONDS."""
 _OPTIONS: Final = [
     ("grpc.so_reuseport", 0),
     # A client that vanished without a word must not leave its stream open for ever.
@@ -39,10 +42,11 @@ class GrpcThread:
         self._grace_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._port = 0
+        self._address = ALL_ADDRESSES
 
-    async def start(self, port: int) -> int:
-        """Listen on all addresses; the port (`port` 0 = a free one). OSError if it is taken."""
-        self._port = port
+    async def start(self, port: int, address: str = ALL_ADDRESSES) -> int:
+        """Listen; returns the port (`port` 0 = a free one). OSError if it is taken."""
+        self._port, self._address = port, address
         self._thread.start()
         return await asyncio.wrap_future(self._started)
 
@@ -65,7 +69,7 @@ class GrpcThread:
         server = grpc.aio.server(options=_OPTIONS)
         self._add(server)
         try:
-            bound = server.add_insecure_port(f"[::]:{self._port}")
+            bound = server.add_insecure_port(f"{self._address}:{self._port}")
         except RuntimeError as error:
             raise OSError(f"the {self._name} cannot listen on port {self._port}: {error}") from error
         await server.start()
@@ -73,3 +77,6 @@ class GrpcThread:
         self._started.set_result(bound)
         await self._stop.wait()
         await server.stop(self._grace_seconds)
+        # The tasks of calls that it has just cut off end a little later; cut off by the end of the loop they are logged as errors.
+        if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(rest, timeout=_LAST_SECONDS)

@@ -15,12 +15,14 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from atheria_contract import names
+from atheria_operator.domain.certificates.stored import CERTIFICATE, SECRET
 from atheria_operator.domain.election import Record, lease_spec, read_lease
 from atheria_operator.runtime.ports import FORBIDDEN, NOT_FOUND, ClusterError, ObjectRef, Scale
 
 _PARALLEL: Final = 20
 """Requests at a time: a start with a thousand models must not starve others at the API server."""
 _PAGE: Final = 500
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 _NAMES_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _UNKNOWN_FIELD: Final = "failed to create typed patch object"
 _PLURALS: Final = {
@@ -31,6 +33,8 @@ _PLURALS: Final = {
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "ScaledObject": "scaledobjects",
     "Pod": "pods",
+    SECRET: "secrets",
+    CERTIFICATE: "certificates",
     names.MODEL_KIND: names.MODEL_PLURAL,
 }
 
@@ -80,6 +84,22 @@ class KubeClusterWriter:
     async def apply(self, body: Mapping[str, Any], *, manager: str) -> Mapping[str, Any]:
         """Server-side apply, forced; a resourceVersion in the body is a precondition."""
         return await self._apply(_path(ObjectRef.of(body)), body, manager)
+
+    async def look(self, ref: ObjectRef) -> Mapping[str, Any] | None:
+        """metadata of an object that may not be read, or None where there is none: by a patch that changes nothing."""
+        try:
+            found: Mapping[str, Any] = await self.call(
+                "PATCH",
+                _path(ref),
+                body={},
+                content_type="application/merge-patch+json",
+                accept=_METADATA_ONLY,
+            )
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return dict(found["metadata"])
 
     async def apply_status(self, ref: ObjectRef, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Server-side apply of the status subresource as atheria-status."""

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from atheria_contract import names
+from atheria_operator.adapters.certificate_end import CertificateEnd
 from atheria_operator.adapters.model_figures import ModelFigures
 from atheria_operator.adapters.model_metrics import ModelMetrics
 from atheria_operator.api.model import ModelKey
@@ -23,6 +24,7 @@ class PrometheusTelemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """One per registry."""
+        self._registry = registry
         self._seconds = Histogram(
             names.METRIC_RECONCILE_SECONDS,
             "Duration of one round of a model's reconcile loop, seconds",
@@ -111,6 +113,10 @@ class PrometheusTelemetry:
     def watch_heartbeat(self, age_seconds: Callable[[], float]) -> None:
         """Where the age of the heartbeat is read at each scrape."""
         self._heartbeat.set_function(age_seconds)
+
+    def watch_certificates(self, ends_seconds: Callable[[], float | None]) -> None:
+        """Where the end of the first of the operator's own certificates is read at each scrape; None = it has none."""
+        self._registry.register(CertificateEnd(ends_seconds))
 
     def replicas(self, key: ModelKey, *, desired: int, ready: int) -> None:
         """Pods decided and pods ready."""

@@ -176,6 +176,16 @@ class MemoryNeed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomServer:
+    """A container that is not ours: how it tells its state."""
+
+    ready_path: str
+    live_path: str
+    in_flight_metrics: tuple[str, ...] = ()
+    """Series whose sum is the calls accepted and not answered; empty = it does not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelIntent:
     """What the user wants, checked."""
 
@@ -192,6 +202,8 @@ class ModelIntent:
     memory: MemoryNeed = field(default_factory=MemoryNeed)
     pod_template: Mapping[str, Any] = field(default_factory=dict)
     """What the user merges over the pods."""
+    custom: CustomServer | None = None
+    """Of runtime custom; None = our server."""
     cache: CacheVolume = field(default_factory=CacheVolume)
     scaling: ScalingPolicy = field(default_factory=ScalingPolicy)
     rollout: RolloutPolicy = field(default_factory=RolloutPolicy)

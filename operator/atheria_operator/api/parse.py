@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from atheria_contract import names
 from atheria_contract.serving import ServingConfig
+from atheria_operator.api.custom import custom_problem, custom_server
 from atheria_operator.api.durations import duration_seconds
 from atheria_operator.api.familiar import annotation_problem
 from atheria_operator.api.model import (
@@ -36,6 +37,7 @@ from atheria_operator.api.pod_template import shape_problem
 from atheria_operator.api.quantities import GIB, quantity_bytes
 from atheria_operator.api.rollout import rollout_policy
 from atheria_operator.api.scaling import scaling_policy
+from atheria_operator.api.text import model_parameters, text_problem
 from atheria_operator.api.types import AtheriaModelSpec, HardwareProfileSpec
 from atheria_operator.api.types.profile import Price as GivenPrice
 from atheria_operator.api.types.serving import Memory
@@ -64,7 +66,7 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
         return Problem(reason=INVALID_SPEC, message=_sentence(error))
     if problem := _source_problem(spec.model.source) or _parameter_problem(spec.model.parameters):
         return problem
-    if message := shape_problem(spec.podTemplate):
+    if message := shape_problem(spec.podTemplate) or custom_problem(spec) or text_problem(spec):
         return Problem(reason=INVALID_SPEC, message=message)
     key = key_of(body)
     try:
@@ -80,7 +82,7 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
         serving=ServingConfig(
             name=key.name,
             source=spec.model.source,
-            parameters=spec.model.parameters,
+            parameters=model_parameters(spec),
             digest=spec.model.digest,
             max_batch_size=spec.batching.maxBatchSize,
             max_latency_seconds=duration_seconds(spec.batching.maxLatency, "spec.batching.maxLatency"),
@@ -99,6 +101,7 @@ def parse_model(body: Mapping[str, Any]) -> ModelIntent | Problem:
         allows_spot=spec.hardware.allowSpot,
         memory=memory,
         pod_template=spec.podTemplate,
+        custom=custom_server(spec.model),
         cache=cache_volume(spec.cache),
         scaling=scaling,
         rollout=rollout_policy(spec.rollout),

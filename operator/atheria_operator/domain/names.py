@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from atheria_contract import names
-from atheria_operator.api.model import ModelIntent, ModelKey
+from atheria_operator.api.model import ModelKey
+
+
+class Owner(Protocol):
+    """The model that something belongs to; a ModelIntent is one."""
+
+    @property
+    def key(self) -> ModelKey:
+        """Its namespace and name."""
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOwner:
+    """Owner where the spec cannot be read."""
+
+    key: ModelKey
+    uid: str
 
 
 def revision_name(model: str, revision_hash: str) -> str:
@@ -38,25 +59,23 @@ def model_url(key: ModelKey) -> str:
     return f"{key.name}.{key.namespace}:{names.PORT_GRPC}"
 
 
-def owned_metadata(
-    intent: ModelIntent, name: str, *, revision_hash: str = "", role: str = ""
-) -> dict[str, Any]:
+def owned_metadata(owner: Owner, name: str, *, revision_hash: str = "", role: str = "") -> dict[str, Any]:
     """metadata of an object that goes when its model goes."""
-    labels = common_labels(intent.key)
+    labels = common_labels(owner.key)
     if revision_hash:
         labels[names.LABEL_REVISION] = revision_hash
     if role:
         labels[names.LABEL_ROLE] = role
     return {
         "name": name,
-        "namespace": intent.key.namespace,
+        "namespace": owner.key.namespace,
         "labels": labels,
         "ownerReferences": [
             {
                 "apiVersion": names.API_VERSION,
                 "kind": names.MODEL_KIND,
-                "name": intent.key.name,
-                "uid": intent.uid,
+                "name": owner.key.name,
+                "uid": owner.uid,
                 "controller": True,
                 "blockOwnerDeletion": True,
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from atheria_contract import names
 
@@ -62,12 +62,18 @@ def slim(body: Body) -> dict[str, Any]:
     return {**{key: value for key, value in body.items() if key != "metadata"}, "metadata": metadata}
 
 
+_READ_ANNOTATIONS: Final = frozenset({names.ANNOTATION_DELETION_COST, names.ANNOTATION_IN_FLIGHT_METRICS})
+"""Of pods; all others are left out of the operator's memory."""
+
+
 def slim_pod(body: Body) -> dict[str, Any]:
     """The parts of a pod that the status is computed from."""
     metadata, status = body["metadata"], body.get("status") or {}
     containers = (body.get("spec") or {}).get("containers") or ()
     node = (body.get("spec") or {}).get("nodeName")
-    cost = (metadata.get("annotations") or {}).get(names.ANNOTATION_DELETION_COST)
+    annotations = {
+        key: value for key, value in (metadata.get("annotations") or {}).items() if key in _READ_ANNOTATIONS
+    }
     return {
         "metadata": {
             **{
@@ -82,7 +88,7 @@ def slim_pod(body: Body) -> dict[str, Any]:
                 )
                 if metadata.get(key)
             },
-            **({} if cost is None else {"annotations": {names.ANNOTATION_DELETION_COST: cost}}),
+            **({"annotations": annotations} if annotations else {}),
         },
         "spec": {
             # Of a pod that goes only: where it is stuck.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from atheria_contract import names
-from atheria_operator.api.model import Problem
+from atheria_operator.api.model import ModelKey, Problem
 from atheria_operator.domain.observed import Body, Observed, is_leaving, revision_hash_of
 from atheria_operator.domain.status.faults import PERMANENT, SERVER_REFUSALS
 from atheria_operator.domain.status.phases import Phase, Step
@@ -189,7 +189,24 @@ def start_key(pod: Body) -> str:
 
 def report_url(pod: Body, path: str = names.PATH_OPTIMIZATION) -> str:
     """Where the pod says what it did to its model, or `path`, with or without TLS as its readiness probe; empty = no
-    address yet."""
+    address yet, or a container that is not ours and has no such paths."""
+    return "" if is_custom(pod) else _url(pod, path)
+
+
+def is_custom(pod: Body) -> bool:
+    """Whether its container is one of the user's, which speaks its own protocol (spec.model.runtime)."""
+    return (pod["metadata"].get("labels") or {}).get(names.LABEL_RUNTIME) == names.RUNTIME_CUSTOM
+
+
+def in_flight_question(pod: Body) -> tuple[str, tuple[str, ...]]:
+    """(where a custom container shows its metrics, the series whose sum is its calls in flight); ("", ()) where it cannot be asked."""
+    told = str((pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_IN_FLIGHT_METRICS) or "")
+    if not (is_custom(pod) and told):
+        return "", ()
+    return _url(pod, names.PATH_METRICS), tuple(told.split(","))
+
+
+def _url(pod: Body, path: str) -> str:
     address = str((pod.get("status") or {}).get("podIP") or "")
     if not address:
         return ""
@@ -200,6 +217,13 @@ def report_url(pod: Body, path: str = names.PATH_OPTIMIZATION) -> str:
             probe = (container.get("readinessProbe") or {}).get("httpGet") or {}
             scheme = str(probe.get("scheme") or "HTTP").lower()
     return f"{scheme}://{host}:{names.PORT_HTTP}{path}"
+
+
+def tls_host(pod: Body, key: ModelKey) -> str:
+    """The name for which a pod of the model must show a certificate; empty for one that has none of the operator's."""
+    labels = pod["metadata"].get("labels") or {}
+    is_encrypted = labels.get(names.LABEL_TLS) == names.TLS_MUTUAL
+    return names.pod_host(key.namespace, key.name) if is_encrypted else ""
 
 
 def seconds_between(earlier: str, later: str) -> float | None:

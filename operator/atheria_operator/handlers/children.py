@@ -17,6 +17,7 @@ from atheria_operator.domain.observed import (
     SERVICE_ACCOUNT,
     Body,
     Observed,
+    is_leaving,
     slim,
     slim_pod,
 )
@@ -36,7 +37,7 @@ MODELS: Final = (names.GROUP, names.VERSION, names.MODEL_PLURAL)
 PROFILES: Final = (names.GROUP, names.VERSION, names.PROFILE_PLURAL)
 _POD_INDEX: Final = "pods_by_model"
 _PROFILE_INDEX: Final = "profiles_by_name"
-_UPGRADE_INDEX: Final = "models_that_follow_the_default_image"
+_MODEL_INDEX: Final = "all_models"
 
 
 def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> None:
@@ -46,7 +47,7 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
 
     @kopf.on.startup(id="keep-indexes", registry=registry)
     async def keep_indexes(**kwargs: Any) -> None:
-        wanted = {_POD_INDEX, _UPGRADE_INDEX, *(_index_name(kind) for kind in CHILDREN)}
+        wanted = {_POD_INDEX, _MODEL_INDEX, *(_index_name(kind) for kind in CHILDREN)}
         given.indexes.update({name: index for name, index in kwargs.items() if name in wanted})
 
     @kopf.index(*PODS, id=_POD_INDEX, labels={names.LABEL_MODEL: kopf.PRESENT}, registry=registry)
@@ -58,13 +59,9 @@ def register_children(registry: kopf.OperatorRegistry, given: Dependencies) -> N
         empty(cast("MutableMapping[str, Any]", event["object"]))
         given.wake(_key(body))
 
-    @kopf.index(
-        *MODELS,
-        id=_UPGRADE_INDEX,
-        annotations={names.ANNOTATION_UPGRADE: names.UPGRADE_NOW},
-        registry=registry,
-    )
-    async def index_upgrade(namespace: str | None, name: str, **_: Any) -> Mapping[ModelKey, bool]:
+    # One that is being deleted has no loops any more, and may stay for as long as somebody's finalizer holds it.
+    @kopf.index(*MODELS, id=_MODEL_INDEX, when=_stays, registry=registry)
+    async def index_model(namespace: str | None, name: str, **_: Any) -> Mapping[ModelKey, bool]:
         return {ModelKey(namespace=str(namespace), name=name): True}
 
     @kopf.index(*PROFILES, id=_PROFILE_INDEX, registry=registry)
@@ -108,9 +105,9 @@ def known_objects(indexes: Mapping[str, Any]) -> dict[str, list[Known]]:
     return known
 
 
-def opted_in(indexes: Mapping[str, Any]) -> list[ModelKey]:
-    """Models that follow the default image; nothing before kopf has started."""
-    return list(indexes.get(_UPGRADE_INDEX, ()))
+def known_models(indexes: Mapping[str, Any]) -> list[ModelKey]:
+    """All models that are not being deleted; nothing before kopf has started."""
+    return list(indexes.get(_MODEL_INDEX, ()))
 
 
 def profiles(indexes: Mapping[str, Any]) -> dict[str, Body]:
@@ -133,6 +130,10 @@ def _register_child(
     async def child_event(body: kopf.Body, event: kopf.RawEvent, **_: Any) -> None:
         empty(cast("MutableMapping[str, Any]", event["object"]))
         given.wake(_key(body))
+
+
+def _stays(body: Body, **_: Any) -> bool:
+    return not is_leaving(body)
 
 
 def _index_name(kind: str) -> str:

@@ -19,6 +19,7 @@ from atheria_operator.runtime.ports import (
     Clock,
     ClusterWriter,
     DemandSource,
+    PodCertificates,
     PodEvents,
     PodReports,
     StandbyOrders,
@@ -63,6 +64,8 @@ class Dependencies:
     """What is known of sleeping pods, by model and `pods.start_key`: the scaling and the report loop write, the status shows."""
     standby: StandbyOrders | None = None
     """None = no pod is put to sleep."""
+    certificates: PodCertificates | None = None
+    """Of models' pods; None = calls to them are plain text."""
     starting: set[ModelKey] = field(default_factory=set)
     """Models whose starting pods are asked now; their number sets how often each is."""
     meters: dict[ModelKey, Meter] = field(default_factory=dict)
@@ -114,6 +117,8 @@ class Dependencies:
         for kept in (self.decisions, self.reports, self.told, self.rests, self.meters):
             kept.pop(key, None)
         self.starting.discard(key)
+        if self.certificates is not None:
+            self.certificates.forget(key)
         self.upgrades.forget(key)
         self.offers.put(key, None)
         self.demand.forget(key)

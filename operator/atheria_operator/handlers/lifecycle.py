@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -48,6 +49,14 @@ def register_login(registry: kopf.OperatorRegistry, settings: Settings) -> None:
         if settings.kubeconfig:
             return kopf.login_with_kubeconfig(**kwargs)
         return kopf.login_with_service_account(**kwargs)
+
+
+def register_end(registry: kopf.OperatorRegistry, flag: asyncio.Event) -> None:
+    """Set kopf's stop flag when it ends for another reason, a signal: its own task that waits for the flag would hold the end up for 5 s."""
+
+    @kopf.on.cleanup(id="set-stop-flag", registry=registry)
+    async def set_stop_flag(**_: Any) -> None:
+        flag.set()
 
 
 class QuietHandlers(logging.Filter):

@@ -89,6 +89,7 @@ class ModelLoops:
                 events=KopfEvents(),
                 telemetry=given.telemetry,
                 upgrades=given.upgrades,
+                certificates=given.certificates,
                 scaler_address=given.scaler_address,
             ),
             given.defaults,

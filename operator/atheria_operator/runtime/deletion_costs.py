@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from atheria_contract import names
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.observed import Body
-from atheria_operator.domain.pods import is_ready, report_url
-from atheria_operator.domain.scaling.deletion_cost import cost_of, deletion_costs, is_ours
+from atheria_operator.domain.pods import in_flight_question, is_ready, report_url, tls_host
+from atheria_operator.domain.scaling.deletion_cost import calls_in_metrics, cost_of, deletion_costs, is_ours
 from atheria_operator.runtime.ports import ClusterError, ClusterWriter, ObjectRef, PodReports, ReportError
 
 _LOG = logging.getLogger(__name__)
@@ -49,11 +49,13 @@ class DeletionCosts:
             await self._write(marked, {})
 
     async def _in_flight(self, pod: Body) -> int | None:
-        url = report_url(pod, names.PATH_READY)
-        if not url:
-            return None
+        url, (metrics_url, series) = report_url(pod, names.PATH_READY), in_flight_question(pod)
         try:
-            answer = await self._reports.fetch(url)
+            if metrics_url:
+                return calls_in_metrics(await self._reports.fetch_text(metrics_url), series)
+            if not url:
+                return None
+            answer = await self._reports.fetch(url, host=tls_host(pod, self._key))
         except ReportError as error:
             _LOG.debug("model=%s pod=%s does not say what it has in flight: %s", self._key, _name(pod), error)
             return None

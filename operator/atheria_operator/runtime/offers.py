@@ -45,10 +45,6 @@ class Offers:
             if not self._listeners[key]:
                 del self._listeners[key]
 
-    def has_listeners(self, key: ModelKey) -> bool:
-        """Whether anybody is told of the model."""
-        return key in self._listeners
-
 
 class OfferReader:
     """Answers from the offers and from what the gateways say at this moment."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
-from atheria_operator.api.model import ModelKey
+from atheria_operator.api.model import ModelKey, Problem
+from atheria_operator.domain.certificates.stored import Pair
+from atheria_operator.domain.certificates.terms import Term
 from atheria_operator.domain.election import Record
+from atheria_operator.domain.names import Owner
 from atheria_operator.domain.rollout.analysis import CallFigures
 from atheria_operator.domain.scaling.demand import Demand
 from atheria_operator.domain.status.figures import StatusFigures
@@ -104,6 +108,9 @@ class ClusterWriter(Protocol):
     async def apply(self, body: Mapping[str, Any], *, manager: str) -> Mapping[str, Any]:
         """Server-side apply, forced; a resourceVersion in the body is a precondition."""
 
+    async def look(self, ref: ObjectRef) -> Mapping[str, Any] | None:
+        """metadata of an object whose content is nobody's business, or None where there is none."""
+
     async def apply_status(self, ref: ObjectRef, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Server-side apply of the status subresource as atheria-status."""
 
@@ -169,16 +176,22 @@ class DemandSource(Protocol):
 class PodReports(Protocol):
     """What pods say about themselves."""
 
-    async def fetch(self, url: str, *, may_be_unready: bool = False) -> Any:
-        """The answer as JSON, within seconds; with `may_be_unready` also that of a 503. Raises ReportError."""
+    async def fetch(self, url: str, *, may_be_unready: bool = False, host: str = "") -> Any:
+        """The answer as JSON, within seconds; with `may_be_unready` also that of a 503. Raises ReportError.
+
+        With a `host` only from who shows a certificate for it.
+        """
+
+    async def fetch_text(self, url: str) -> str:
+        """The answer as text, within seconds. Raises ReportError."""
 
 
 class StandbyOrders(Protocol):
     """Orders to pods that may be put to sleep."""
 
-    async def order(self, url: str, key: ModelKey) -> bool:
+    async def order(self, url: str, key: ModelKey, *, host: str = "") -> bool:
         """Give the order at `url` to a pod of the model; whether it was taken, within seconds. Raises ReportError where the pod does not
-        answer or knows no such orders."""
+        answer or knows no such orders. With a `host` only to who shows a certificate for it."""
 
 
 class PodEvents(Protocol):
@@ -227,6 +240,42 @@ class Telemetry(Protocol):
 
     def reported(self, key: ModelKey, figures: StatusFigures) -> None:
         """The figures of the newest status."""
+
+    def forget(self, key: ModelKey) -> None:
+        """The model is gone."""
+
+
+class Usage(Enum):
+    """Which side of a connection a certificate is for; it is refused on the other."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
+class CertificateIssuer(Protocol):
+    """Keys and certificates."""
+
+    def authority(self, name: str, *, now_seconds: float, seconds: float) -> Pair:
+        """A new authority that lasts for `seconds`."""
+
+    def issue(self, authority: Pair, host: str, usage: Usage, *, now_seconds: float, seconds: float) -> Pair:
+        """A new certificate for the DNS name `host`, signed by `authority`. ValueError where that cannot sign."""
+
+    def term(self, name: str, certificate: bytes) -> Term:
+        """From when to when a certificate counts. ValueError for what is none."""
+
+
+class PodCertificates(Protocol):
+    """The certificates of models' pods."""
+
+    def wants(self, serves_encrypted: bool | None) -> bool:
+        """Whether a model's next revision is to speak TLS; `serves_encrypted` = one that takes calls, or is about to, does, None = there is none."""
+
+    async def keep(self, model: Owner) -> Problem | None:
+        """See to it that the model's pods have one that lasts; what the user has to change where they cannot. Raises ClusterError."""
+
+    def pending(self, key: ModelKey, /) -> Problem | None:
+        """Why the model's certificate is not there yet, as `keep` saw it last; None where it is."""
 
     def forget(self, key: ModelKey) -> None:
         """The model is gone."""

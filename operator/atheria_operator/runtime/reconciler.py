@@ -12,9 +12,17 @@ from atheria_contract import names
 from atheria_operator.api.model import ModelIntent, ModelKey, Problem, ScalingClass
 from atheria_operator.api.parse import parse_model
 from atheria_operator.domain.cost import Price, cost_status, price_of
+from atheria_operator.domain.desired.ownership import NAME_CONFLICT
 from atheria_operator.domain.desired.plan import Plan, build_plan
 from atheria_operator.domain.desired.pod_template import ServerDefaults
+from atheria_operator.domain.desired.pod_tls import (
+    OWN_TLS,
+    has_encrypted_pods,
+    is_encrypted,
+    problem_with_own_certificate,
+)
 from atheria_operator.domain.desired.standby import with_standby
+from atheria_operator.domain.names import ModelOwner
 from atheria_operator.domain.observed import (
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
@@ -27,6 +35,7 @@ from atheria_operator.domain.observed import (
 from atheria_operator.domain.planning.choice import choose_profile, remember_refusal
 from atheria_operator.domain.pods import Told
 from atheria_operator.domain.rollout.stored import read_state
+from atheria_operator.domain.rollout.wave import Member, Stage
 from atheria_operator.domain.status.conditions import Condition
 from atheria_operator.domain.status.figures import figures_of
 from atheria_operator.domain.status.optimization import is_baseline
@@ -42,6 +51,7 @@ from atheria_operator.domain.status.scaler import (
 )
 from atheria_operator.domain.status.summary import StatusInput, build_status, needs_write
 from atheria_operator.domain.status.transitions import new_phases, transitions
+from atheria_operator.runtime.cert_manager import NOT_READY as CERTIFICATE_NOT_READY
 from atheria_operator.runtime.meter import Meter
 from atheria_operator.runtime.ports import (
     CONFLICT,
@@ -52,6 +62,7 @@ from atheria_operator.runtime.ports import (
     DemandSource,
     EventSink,
     ObjectRef,
+    PodCertificates,
     Raced,
     Telemetry,
 )
@@ -66,7 +77,6 @@ _HANDOVER_TRIES: Final = 10
 _API_VERSIONS: Final = {"Deployment": "apps/v1", HORIZONTAL_POD_AUTOSCALER: "autoscaling/v2"}
 _SCALER_SECONDS: Final = 15.0
 """Between two looks at a ScaledObject that does not work yet: it is not watched."""
-NAME_CONFLICT: Final = "NameConflict"
 REFUSED: Final = "Refused"
 
 
@@ -88,6 +98,8 @@ class ReconcilePorts:
     events: EventSink
     telemetry: Telemetry
     upgrades: UpgradeWave
+    certificates: PodCertificates | None = None
+    """Of models' pods; None = calls to them are plain text."""
     scaler_address: str = ""
     """host:port at which KEDA reaches the operator; empty = it does not."""
 
@@ -140,6 +152,8 @@ class Reconciler:
         # status.scaledBy and ScalerReady as they are to be stored.
         self._scaled_by = ""
         self._scaler: tuple[Condition, ...] = ()
+        # Why its last turn came to nothing. To say so in between, too, is no change of the status that would wake the model again.
+        self._hindrance: Problem | None = None
         # The status as written last, until the watch has caught up with it.
         self._stored: tuple[int, Mapping[str, Any]] = (0, {})
 
@@ -155,6 +169,7 @@ class Reconciler:
         if isinstance(intent, Problem):
             self._ports.upgrades.cannot_tell(self._key)
             await self._write_status(view, before, desired="", active=_active(before), problem=intent)
+            await self._keep_serving(view)
             return None
         self._sleeps = intent.scaling.sleeps
         self._hardware, self._note = remember_refusal(intent, before), ""
@@ -162,6 +177,7 @@ class Reconciler:
         if isinstance(choice, Problem):
             self._ports.upgrades.cannot_tell(self._key)
             await self._write_status(view, before, desired="", active=_active(before), problem=choice)
+            await self._keep_serving(view)
             return None
         self._hardware, self._note = choice.status, choice.note
         self._price = price_of(view.profiles[choice.profile.name])
@@ -171,25 +187,33 @@ class Reconciler:
             view.body, before, self._told, self._reports, self._ports.clock.now()
         )
         outside = replace(outside, turn=self._ports.upgrades.turn(self._key))
-        plan = build_plan(intent, choice.profile, self._defaults, view.observed, read_state(before), outside)
-        self._ports.upgrades.tell(self._key, plan.upgrade)
+        state = read_state(before)
+        wants_tls = self._wants_tls(intent, view.observed, {state.active, state.candidate, state.returned})
+        defaults = replace(self._defaults, pod_tls=wants_tls)
+        plan = build_plan(intent, choice.profile, defaults, view.observed, state, outside)
+        if not outside.turn.is_given:
+            self._ports.upgrades.tell(self._key, plan.upgrade)
+        applied: Problem | None
         try:
-            await self._retire(plan, intent, class_before(before))
-            applied = await self._apply(plan, intent)
+            applied = await self._certify(intent, view.observed, has_tls=plan.revision.has_tls)
+            if applied is None:
+                await self._retire(plan, intent, class_before(before))
+                applied = await self._apply(plan, intent)
         except NotYet:
             return _RETRY_SECONDS
         except ClusterError as error:
             if not error.is_refusal:
                 raise
-            problem = Problem(
+            applied = Problem(
                 reason=REFUSED,
                 message=f"the API server refuses an object of the model: {error.message}; correct spec.podTemplate, the "
                 "hardware profile, a quota or a policy",
             )
-            await self._write_status(view, before, desired="", active=_active(before), problem=problem)
-            return _REFUSED_SECONDS
-        if isinstance(applied, Problem):
+        applied = self._after_turn(plan, applied)
+        if applied is not None:
             await self._write_status(view, before, desired="", active=_active(before), problem=applied)
+            if applied.reason == OWN_TLS:
+                await self._keep_serving(view)
             return _REFUSED_SECONDS
         # Looked at again: what was applied is in the watch by now, or its event comes and wakes the next round.
         view = look()
@@ -201,11 +225,54 @@ class Reconciler:
             active=plan.active_revision,
             problem=None,
             is_baseline=is_baseline(intent.serving),
+            is_custom=intent.custom is not None,
             plan=plan,
         )
+        # A turn is kept until what was begun with it is stored: else the next round would take it back.
+        self._ports.upgrades.tell(self._key, plan.upgrade)
         await self._delete(plan, intent)
         waits = [wait for wait in (plan.decision.look_seconds, scaler_seconds) if wait is not None]
         return min(waits, default=None)
+
+    def _after_turn(self, plan: Plan, applied: Problem | None) -> Problem | None:
+        """Give a turn back that ended in a problem, which stays the model's until its next one; a certificate on its way is waited for."""
+        if plan.turn.is_given:
+            is_over = applied is not None and applied.reason != CERTIFICATE_NOT_READY
+            self._hindrance = applied if is_over else None
+            if is_over:
+                self._ports.upgrades.tell(self._key, Member(stage=Stage.BUSY))
+        elif plan.upgrade.stage is not Stage.WAITING:
+            self._hindrance = None
+        return applied or self._hindrance
+
+    def _wants_tls(self, intent: ModelIntent, observed: Observed, revisions: set[str]) -> bool:
+        """`revisions` are those that take calls, are about to, or were given up: one that speaks TLS shows that the gateways can."""
+        certificates = self._ports.certificates
+        if certificates is None or intent.custom is not None:
+            return False
+        found = [body for name, body in observed.deployments(intent.uid).items() if name in revisions]
+        return certificates.wants(any(map(is_encrypted, found)) if found else None)
+
+    async def _certify(self, intent: ModelIntent, observed: Observed, *, has_tls: bool) -> Problem | None:
+        """Before its pods: they wait for their certificate, and plain ones stay until it is there."""
+        certificates = self._ports.certificates
+        is_encrypted_now = has_encrypted_pods(observed, intent.uid)
+        if certificates is None or not (has_tls or is_encrypted_now):
+            return None
+        if has_tls and (problem := problem_with_own_certificate(intent)):
+            return problem
+        if problem := await certificates.keep(intent):
+            return problem
+        is_change = bool(observed.deployments(intent.uid)) and not is_encrypted_now
+        return certificates.pending(self._key) if is_change else None
+
+    async def _keep_serving(self, view: View) -> None:
+        """Pods of before serve on where the spec has a problem, and need a certificate that lasts."""
+        certificates, uid = self._ports.certificates, str(view.body["metadata"]["uid"])
+        if certificates is None or not has_encrypted_pods(view.observed, uid):
+            return
+        if problem := await certificates.keep(ModelOwner(key=self._key, uid=uid)):
+            _LOG.error("model=%s its certificate cannot be kept: %s", self._key, problem.message)
 
     async def _retire(self, plan: Plan, intent: ModelIntent, before: str) -> None:
         """Delete the autoscaler of another class before anything else is changed; it may have written until then, and the scaling loop too."""
@@ -325,6 +392,7 @@ class Reconciler:
         active: str,
         problem: Problem | None,
         is_baseline: bool = False,
+        is_custom: bool = False,
         plan: Plan | None = None,
     ) -> None:
         metadata = view.body["metadata"]
@@ -344,6 +412,7 @@ class Reconciler:
                 decisions=tuple(self._decisions),
                 reports=self._reports,
                 is_baseline=is_baseline,
+                is_custom=is_custom,
                 told=self._told,
                 rests=self._rests,
                 sleeps=self._sleeps,

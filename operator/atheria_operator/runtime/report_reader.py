@@ -14,7 +14,7 @@ from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.backoff import backoff_seconds
 from atheria_operator.domain.names import revision_name
 from atheria_operator.domain.observed import Body, Observed, revision_hash_of
-from atheria_operator.domain.pods import is_ready, report_url, start_key
+from atheria_operator.domain.pods import is_ready, report_url, start_key, tls_host
 from atheria_operator.domain.status.report import Parts, read_report
 from atheria_operator.runtime.ports import Clock, PodReports, ReportError
 
@@ -55,7 +55,7 @@ class ReportReader:
     async def _read(self, start: str, pod: Body) -> bool:
         name = str(pod["metadata"]["name"])
         try:
-            answer = await self._source.fetch(report_url(pod))
+            answer = await self._source.fetch(report_url(pod), host=tls_host(pod, self._key))
         except ReportError as error:
             self._failed(start, name, error)
             return False

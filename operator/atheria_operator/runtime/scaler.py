@@ -102,6 +102,8 @@ class Scaler:
         self._lacks_nodes = False
         self._class: ScalingClass | None = None
         self._half_written: tuple[int, Decision] | None = None
+        self._told_change: tuple[int, int, ScalingReason] | None = None
+        """The last one that was told, while the pods are still as before it: one that refuses to sleep is asked again and again."""
         self._costs = DeletionCosts(key, ports.cluster, ports.pods)
         self._parsed: tuple[str, ModelIntent | Problem] | None = None
         # What this loop wrote itself, until the watches have caught up.
@@ -141,8 +143,10 @@ class Scaler:
         standby = self._standby
         if standby and not intent.scaling.sleeps and not standby.has_resting:
             standby = None
-        is_expected = seen[model_ref].replicas <= sum(is_ready(pod) for pod in observed.pods)
-        asleep = standby.sleeping(observed.pods, self._told, is_expected=is_expected) if standby else ()
+        asleep: tuple[Body, ...] = ()
+        if standby:
+            is_expected = seen[model_ref].replicas <= sum(is_ready(pod) for pod in observed.pods)
+            asleep = standby.sleeping(observed.pods, self._told, is_expected=is_expected)
         running = [
             # Pods that sleep are there for nobody: they count once they are awake.
             max(0, scale.replicas - sum(pod in asleep for pod in self._pods(observed, ref)))
@@ -150,6 +154,8 @@ class Scaler:
             if ref != model_ref and may_run(status, ref.name) is not False
         ]
         actual = max(running, default=0)
+        if self._told_change and actual != self._told_change[0]:
+            self._told_change = None
         await self._adopt(model_ref, seen, actual, intent)
         requested = seen[model_ref].replicas
         if requested != intent.requested_replicas:
@@ -321,12 +327,20 @@ class Scaler:
         self._written[ref] = fresh
 
     def _tell(self, body: Body, before: int, decision: Decision) -> None:
+        if decision.replicas != before:
+            change = (before, decision.replicas, decision.reason)
+            if change == self._told_change:
+                return
+            self._told_change = change
         reason = "ScaledUp" if decision.replicas > before else "ScaledDown"
         message = f"from {before} to {decision.replicas} pods: {decision.message}"
         if decision.replicas == before:
             reason, message = decision.reason.value, decision.message
+        demand = self._ports.demand.demand(self._key)
         _LOG.info(
-            "model=%s scaled=%s->%s reason=%s", self._key, before, decision.replicas, decision.reason.value
+            "model=%s scaled=%s->%s reason=%s",
+            *(self._key, before, decision.replicas, decision.reason.value),
+            extra={"trace_id": "" if demand is None else demand.trace_id},
         )
         self._ports.events.publish(
             body, is_warning=decision.replicas == before, reason=reason, message=message

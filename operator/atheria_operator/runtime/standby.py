@@ -15,7 +15,7 @@ from typing import Final
 from atheria_contract import names
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.observed import Body, is_leaving
-from atheria_operator.domain.pods import Told, is_ready, report_url, start_key
+from atheria_operator.domain.pods import Told, is_ready, report_url, start_key, tls_host
 from atheria_operator.domain.status.rest import Rest, sleeping
 from atheria_operator.runtime.ports import Clock, ReportError, StandbyOrders
 
@@ -93,7 +93,7 @@ class Standby:
         if not url or now < self._failed.get(start, now):
             return False
         try:
-            is_taken = await self._orders.order(url, self._key)
+            is_taken = await self._orders.order(url, self._key, host=tls_host(pod, self._key))
         except ReportError as error:
             self._failed[start] = now + FAILED_SECONDS
             _LOG.warning("model=%s pod=%s does not take an order: %s", self._key, name, error)

@@ -15,7 +15,7 @@ from typing import Final
 from atheria_contract import names
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.observed import Body, Observed, is_leaving
-from atheria_operator.domain.pods import Told, is_ready, report_url, start_key, start_times
+from atheria_operator.domain.pods import Told, is_ready, report_url, start_key, start_times, tls_host
 from atheria_operator.domain.status.phases import read_step
 from atheria_operator.domain.status.pod_events import read_pod_events
 from atheria_operator.domain.status.rest import Rest, read_rest
@@ -109,7 +109,7 @@ class StartWatcher:
         if not url:
             return before
         try:
-            answer = await self._pods.fetch(url, may_be_unready=True)
+            answer = await self._pods.fetch(url, may_be_unready=True, host=tls_host(pod, self._key))
         except ReportError as error:
             # Its front end may not listen yet; the last step it told stays.
             _LOG.debug("model=%s pod=%s does not say how far it is: %s", self._key, _name(pod), error)

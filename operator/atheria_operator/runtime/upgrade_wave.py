@@ -1,4 +1,4 @@
-"""Keeps what all models that follow the default image told, and wakes those whose turn comes. One for the whole operator.
+"""Keeps how far all models are with the operator's settings, and wakes those whose turn comes. One for the whole operator.
 
 Told by each model's reconcile loop, which asks it before the next round. Nothing is stored: after a restart every model tells
 anew, and until all of them have nobody begins.
@@ -17,18 +17,18 @@ _LOG = logging.getLogger(__name__)
 
 
 class UpgradeWave:
-    """Who may follow the default image now."""
+    """Who may follow now."""
 
     def __init__(
         self,
         *,
         at_once: int,
-        opted_in: Callable[[], Iterable[ModelKey]] = tuple,
+        models: Callable[[], Iterable[ModelKey]] = tuple,
         wake: Callable[[ModelKey], None] = lambda _: None,
     ) -> None:
-        """`opted_in` gives all models with the annotation, as the watch has them; `wake` is told whose turn has changed."""
+        """`models` gives all of them, as the watch has them; `wake` is told whose turn has changed."""
         self._at_once = at_once
-        self._opted_in = opted_in
+        self._models = models
         self._wake = wake
         self._heard: set[ModelKey] = set()
         self._members: dict[ModelKey, Member] = {}
@@ -43,20 +43,27 @@ class UpgradeWave:
             stopped_by="" if stopped_by is None else str(stopped_by),
         )
 
-    def tell(self, key: ModelKey, member: Member | None) -> None:
-        """How far a model is; None for one that does not follow the default image."""
-        if member is None and key in self._heard and key not in self._members:
+    def tell(self, key: ModelKey, member: Member) -> None:
+        """How far a model is."""
+        is_through = member.stage is Stage.DONE
+        if is_through and key in self._heard and key not in self._members:
             return
         self._heard.add(key)
-        if member is None:
+        # Of most models there is nothing to keep, and each that tells is weighed against all that are kept.
+        if is_through:
             self._members.pop(key, None)
         else:
             self._members[key] = member
         self._decide()
 
     def cannot_tell(self, key: ModelKey) -> None:
-        """The model cannot be planned, e.g. for a wrong spec: nobody waits to hear of it, and a place that it has it keeps."""
-        if key not in self._heard:
+        """The model cannot be planned, e.g. for a wrong spec: nobody waits to hear of it. A turn goes to another one; a place that it
+        has it keeps, and one that was rolled back still stops the others."""
+        known = self._members.get(key)
+        is_in_line = known is not None and known.stage is Stage.WAITING
+        if is_in_line:
+            self._members[key] = Member(stage=Stage.BUSY)
+        if is_in_line or key not in self._heard:
             self._heard.add(key)
             self._decide()
 
@@ -70,7 +77,7 @@ class UpgradeWave:
 
     def _decide(self) -> None:
         before = self._wave
-        is_complete = self._heard.issuperset(self._opted_in())
+        is_complete = bool(self._members) and self._heard.issuperset(self._models())
         self._wave = decide_wave(self._members, before, at_once=self._at_once, is_complete=is_complete)
         if self._wave.stopped_by != before.stopped_by:
             if self._wave.stopped_by is None:
@@ -81,6 +88,6 @@ class UpgradeWave:
         else:
             changed = set(self._wave.turns - before.turns)
         for key in self._wave.turns - before.turns:
-            _LOG.info("model=%s follows the default image now", key)
+            _LOG.info("model=%s follows the operator's settings now", key)
         for key in sorted(changed, key=str):
             self._wake(key)

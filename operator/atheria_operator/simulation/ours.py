@@ -29,10 +29,9 @@ class AtheriaPolicy:
     name: str = "Atheria"
     first_replicas: int = 0
     usd_per_pod_hour: float | None = None
-    rests: bool = True
-    """It does not look while there are as few pods as may be and no call, as runtime/scaler.py; False = it looks each second all the same, and
-    then the first call after a pause is a rate of one a second, not one over the pause."""
     _is_at_rest: bool = False
+    """There are as few pods as may be and no call: it does not look until one comes, as runtime/scaler.py. So the first call after a pause
+    is a rate of one over the pause, not of one a second."""
     _reports: dict[str, Report] = field(default_factory=dict)
     _state: ScalingState = field(default_factory=ScalingState)
 
@@ -76,7 +75,7 @@ class AtheriaPolicy:
             now_seconds,
         )
         is_quiet = demand is None or demand.calls == 0
-        self._is_at_rest = self.rests and is_quiet and decision.replicas <= self.policy.min_replicas
+        self._is_at_rest = is_quiet and decision.replicas <= self.policy.min_replicas
         return decision.replicas
 
     def wake(self, fleet: Fleet, now_seconds: float) -> int:

@@ -30,6 +30,18 @@ class InferRequest:
     timeout_seconds: float | None = None
     """How much longer the caller waits; None = no limit."""
 
+    @property
+    def size_bytes(self) -> int:
+        """About the memory that its tensors and its texts take."""
+        arrays = self.inputs.values()
+        texts = [
+            *self.parameters.values(),
+            *(one for array in arrays if array.dtype == object for one in array.flat),
+        ]
+        return sum(array.nbytes for array in arrays) + sum(
+            len(one) for one in texts if isinstance(one, str | bytes)
+        )
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class InferAnswer:

@@ -148,13 +148,17 @@ def plan_precision(
     layers: Sequence[Layer],
     groups: Mapping[str, Sequence[str]],
     capability: Capability,
+    critical: Sequence[str] = (),
 ) -> PrecisionPlan:
     """Each layer's precision; a name's group is the first in `groups` of which a pattern (fnmatch) matches it.
 
+    `critical`: patterns of the model's own for layers that stay as they are where one precision is asked for throughout.
     Raises PrecisionError for what is unknown, unsupported or without effect.
     """
     _check_names(config)
-    kept = _kept(config.keep_fp32, layers)
+    vital = () if config.policy == "hierarchy" else critical
+    kept = dict.fromkeys(_matched("critical_layers", vital, layers), "critical to this model")
+    kept |= dict.fromkeys(_matched("keepFp32", config.keep_fp32, layers), "keepFp32")
     group_of = {layer.name: _group(layer.name, groups) for layer in layers}
     if config.policy == "hierarchy":
         _check_groups(config, groups, layers, group_of)
@@ -198,7 +202,7 @@ def _check_names(config: PrecisionConfig) -> None:
         )
 
 
-def _kept(patterns: Sequence[str], layers: Sequence[Layer]) -> frozenset[str]:
+def _matched(setting: str, patterns: Sequence[str], layers: Sequence[Layer]) -> frozenset[str]:
     names = [layer.name for layer in layers]
     kept: set[str] = set()
     for pattern in patterns:
@@ -206,7 +210,7 @@ def _kept(patterns: Sequence[str], layers: Sequence[Layer]) -> frozenset[str]:
         if not found:
             near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.4) or names[:5]
             raise PrecisionError(
-                f"keepFp32 pattern {pattern!r} matches no layer; near names: {', '.join(near) or 'none, the model has no layers'}"
+                f"{setting} pattern {pattern!r} matches no layer; near names: {', '.join(near) or 'none, the model has no layers'}"
             )
         kept.update(found)
     return frozenset(kept)
@@ -247,11 +251,11 @@ def _wanted(config: PrecisionConfig, group: str) -> str:
     return str(getattr(config, group)) if group else "fp32"
 
 
-def _planned(layer: Layer, group: str, wanted: str, kept: frozenset[str]) -> PlannedLayer:
+def _planned(layer: Layer, group: str, wanted: str, kept: Mapping[str, str]) -> PlannedLayer:
     reason = ""
     if wanted != "fp32":
         if layer.name in kept:
-            reason = "keepFp32"
+            reason = kept[layer.name]
         elif layer.kind not in CONVERTIBLE:
             reason = f"a {layer.kind} stays as it is"
         else:

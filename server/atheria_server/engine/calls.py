@@ -16,7 +16,7 @@ from atheria_server.models.contract import Array, Arrays, Parameters, Scalar, Va
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """One call that passed all checks of the front. Nobody changes it; freezing would triple the price of making it."""
+    """One call that passed all checks of the front. Nobody changes what it asks; freezing would triple the price of making it."""
 
     bucket: Hashable
     """Calls of equal buckets may be computed together."""
@@ -38,6 +38,14 @@ class Call:
     """Of its sequences, before they were padded."""
     padded_length: int | None = None
     """None = nothing is padded."""
+    is_accepted: bool = False
+    """Before a check that took long (`Engine.checking`): a server that drains computes it too."""
+    queue_seconds: float = 0.0
+    """How long it waited for a worker; this and the two below are noted by `metrics` for the line about a slow call."""
+    batch_rows: int = 0
+    """Rows of the batch that it was part of."""
+    inference_seconds: float = 0.0
+    """Of that batch inside the worker."""
 
     @property
     def size_bytes(self) -> int:

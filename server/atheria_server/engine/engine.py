@@ -33,10 +33,12 @@ from atheria_server.core.queue import BoundedQueue, QueueFullError
 from atheria_server.core.request import QueuedCall, wanted_until
 from atheria_server.core.restarts import restart_delay
 from atheria_server.core.row_limits import RowLimits
+from atheria_server.core.stream_places import StreamPlaces
 from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
 from atheria_server.engine.events import EngineEvents
+from atheria_server.engine.in_flight import InFlight
 from atheria_server.engine.limits import EngineLimits
 from atheria_server.engine.phases import PhaseWatch
 from atheria_server.engine.places import Slot, Waiting
@@ -89,7 +91,10 @@ class Engine:
         self._waiting: dict[int, Waiting] = {}
         self._slots = [Slot(spec=worker.spec, worker=worker) for worker in workers]
         self._row_limits = RowLimits()
-        self._in_flight = 0
+        self._places = StreamPlaces(
+            per_worker=limits.max_streams, unread_per_worker=limits.max_unread_streams
+        )
+        self._in_flight = InFlight()
         self._next_id = 0
         self._was_ready = False
         self._draining = False
@@ -100,8 +105,6 @@ class Engine:
         """Of no call: what happens to a batch is not in the trace of the caller that came first."""
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._idle = asyncio.Event()
-        self._idle.set()
         self.start_seconds: dict[str, float] = {}
         """Of the newest worker, by phase."""
         self.report: Mapping[str, Any] = {}
@@ -114,7 +117,7 @@ class Engine:
         self.standby = Standby(
             workers=self._ready_workers,
             hindrance=self._hindrance,
-            in_flight=lambda: self._in_flight,
+            in_flight=lambda: self.in_flight,
             changed=self._standby_changed,
             events=events,
             fall_seconds=limits.fall_seconds,
@@ -152,8 +155,8 @@ class Engine:
 
     @property
     def in_flight(self) -> int:
-        """Calls accepted and not answered, the waiting ones included."""
-        return self._in_flight
+        """Calls accepted and not answered, those that wait and those under a check that takes long included."""
+        return self._in_flight.count
 
     @property
     def traffic(self) -> Traffic:
@@ -202,11 +205,9 @@ class Engine:
     async def finish(self, timeout_seconds: float) -> int:
         """Accept no more and wait for the accepted calls. Gives how many were not answered in time."""
         self._refusing = True
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout_seconds)
-        except TimeoutError:
-            return self._in_flight
-        return 0
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._in_flight.none(), timeout_seconds)
+        return self.in_flight
 
     async def stop(self, *, at_once: bool = False) -> None:
         """End the workers; what is still waiting fails with UnavailableError. `at_once` = do not wait for their steps."""
@@ -220,9 +221,15 @@ class Engine:
         grace = 0.0 if at_once else STOP_SECONDS
         await asyncio.gather(*(slot.worker.stop(grace) for slot in self._slots))
 
+    def checking(self) -> contextlib.AbstractContextManager[None]:
+        """Around a check that takes long: its call is in flight, and accepted (`Call.is_accepted`). Raises NotBegunError."""
+        if self._refusing:
+            raise NotBegunError("the server is shutting down; try again elsewhere")
+        return self._in_flight.one()
+
     def _admit(self, call: Call, timeout_seconds: float | None) -> tuple[int, asyncio.Future[Any]]:
         """Put the call into the queue; `_release` it in every case. Raises CallError."""
-        if self._refusing:
+        if self._stopping.is_set() or (self._refusing and not call.is_accepted):
             raise NotBegunError("the server is shutting down; try again elsewhere")
         if not self._was_ready:
             raise NotReadyError("the model is not loaded yet; try again when it is ready")
@@ -250,8 +257,7 @@ class Engine:
             raise FullError(str(error)) from error
         started: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[call_id] = Waiting(call=call, queued=queued, started=started)
-        self._in_flight += 1
-        self._idle.clear()
+        self._in_flight.began()
         self.standby.wanted()
         self._decide_soon()
         return call_id, started
@@ -264,10 +270,9 @@ class Engine:
             match started.result():
                 case (WorkerProcess() as worker, WorkerStream() as stream):
                     worker.cancel(stream)
+                    self._places.open_streams -= 1
                     self._decide_soon()
-        self._in_flight -= 1
-        if self._in_flight == 0:
-            self._idle.set()
+        self._in_flight.ended()
 
     def _decide_soon(self) -> None:
         """When calls stop arriving, a few turns of the loop from now: those that come together go together."""
@@ -305,7 +310,7 @@ class Engine:
         return Capacity(
             idle_workers=sum(1 for w in workers if w.batches_in_flight == 0),
             ahead_slots=sum(max(0, 1 + BATCHES_AHEAD - max(1, w.batches_in_flight)) for w in workers),
-            stream_slots=sum(max(0, self._limits.max_streams - w.streams_in_flight) for w in workers),
+            stream_slots=self._places.free([worker.streams_in_flight for worker in workers]),
             rows_that_fit=self._row_limits,
         )
 
@@ -341,7 +346,9 @@ class Engine:
         calls = [member.call for member in members]
         waits = [now - queued.arrived_at for queued in batch]
         self._events.batch_sent(sum(call.rows for call in calls), waits, calls)
-        self._count_padding(calls)
+        if (length := calls[0].padded_length) is not None:
+            used = sum(call.rows * call.own_length for call in calls)
+            self._events.batch_padded(length, used=used, rows=sum(call.rows for call in calls))
         worker = min(self._ready_workers(), key=lambda w: w.batches_in_flight)
         future = worker.compute(calls, wanted_until=wanted_until(batch))
         future.add_done_callback(partial(self._on_batch, members))
@@ -351,6 +358,7 @@ class Engine:
         self._events.stream_sent(now - queued.arrived_at, waiting.call)
         worker = min(self._ready_workers(), key=lambda w: w.streams_in_flight)
         if not waiting.started.done():
+            self._places.open_streams += 1
             waiting.started.set_result((worker, worker.stream(waiting.call)))
 
     def _ready_workers(self) -> list[WorkerProcess]:
@@ -372,14 +380,6 @@ class Engine:
         waiting = self._waiting[queued.call_id]
         waiting.has_begun = True
         return waiting
-
-    def _count_padding(self, calls: Sequence[Call]) -> None:
-        if (length := calls[0].padded_length) is not None:
-            self._events.batch_padded(
-                length,
-                used=sum(call.rows * call.own_length for call in calls),
-                rows=sum(c.rows for c in calls),
-            )
 
     def _on_batch(self, members: Sequence[Waiting], done: asyncio.Future[BatchResult]) -> None:
         self._decide_soon()
@@ -430,7 +430,7 @@ class Engine:
         """One worker after the other in this slot."""
         while True:
             worker = slot.worker
-            worker.attach(self._decide_soon)
+            worker.attach(self._decide_soon, self._events.text_reported)
             try:
                 await self._start(slot)
                 slot.ready = True

@@ -52,6 +52,9 @@ class EngineEvents(Protocol):
     def decoded_before(self, hits: int, misses: int) -> None:
         """Requests of a LitAPI with a cache: so many had been decoded before, so many had not."""
 
+    def text_reported(self, worker: int, report: Mapping[str, Any]) -> None:
+        """What the continuous model of a worker (a process id) counted since its last report: `models.text.counts`."""
+
     def call_retried(self) -> None:
         """A call whose worker died is computed again."""
 

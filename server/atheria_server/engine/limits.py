@@ -17,6 +17,8 @@ class EngineLimits:
     max_queue_bytes: int
     max_streams: int
     """Running in one worker at a time; further ones wait in the queue."""
+    max_unread_streams: int | None = None
+    """Of a worker: finished streams whose frames wait for their reader, that take no place; None = any number."""
     idempotent: bool = False
     """A call may be computed twice: batches of a worker that died are computed again, once, each call alone."""
     fall_seconds: float = 3.0

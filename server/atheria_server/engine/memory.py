@@ -49,6 +49,8 @@ REST: Final = 13
 """front -> worker: free the device (`engine.device_rest`); answered by DONE."""
 ROUSE: Final = 14
 """front -> worker: take the device again; answered by DONE."""
+REPORT: Final = 15
+"""worker -> front: what a continuous model counted."""
 
 _HEADER: Final = struct.Struct("<B?xxIIxxxxQQd")
 """Kind, whether the description repeats, its length, buffer (0 = no body), work, start of the description, time."""

@@ -80,7 +80,8 @@ class StreamEnd:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class WorkerStream:
-    """Frames of one call, at most `worker.FRAMES_AHEAD` of them waiting."""
+    """Frames of one call. At most `worker.FRAMES_AHEAD` of them wait, or all that are left once they are all made (then
+    `core.stream_places` bounds the calls)."""
 
     work_id: int
     call: Call
@@ -113,6 +114,7 @@ class WorkerProcess:
         self._outbox: deque[Post] = deque()
         self._is_writing = False
         self._on_stream_ended: Callable[[], None]
+        self._on_report: Callable[[int, Mapping[str, Any]], None]
         self._next_id = 0
         self._loop: asyncio.AbstractEventLoop
         self.loaded: asyncio.Future[Mapping[str, Any]]
@@ -152,9 +154,15 @@ class WorkerProcess:
         """Started and not ended."""
         return len(self._streams)
 
-    def attach(self, on_stream_ended: Callable[[], None]) -> None:
-        """Listen to it in the running event loop; `on_stream_ended` is told when the place of a stream is free again."""
+    def attach(
+        self,
+        on_stream_ended: Callable[[], None],
+        on_report: Callable[[int, Mapping[str, Any]], None] = lambda *_: None,
+    ) -> None:
+        """Listen to it in the running event loop; `on_stream_ended` is told when the place of a stream is free again,
+        `on_report` what a continuous model counted, after the process id."""
         self._on_stream_ended = on_stream_ended
+        self._on_report = on_report
         self._loop = asyncio.get_running_loop()
         self.loaded = self._loop.create_future()
         self.loaded.add_done_callback(lambda done: done.cancelled() or done.exception())  # may have no reader
@@ -354,6 +362,8 @@ class WorkerProcess:
             self.loaded.set_result(message.body)
         elif message.kind == memory.PHASE:
             self.phases.put_nowait(Phase(**message.body))
+        elif message.kind == memory.REPORT:
+            self._on_report(self.pid, message.body)
         elif message.kind == memory.FATAL:
             self.loaded.set_exception(StartError(message.body["reason"]))
         if message.buffer_id:

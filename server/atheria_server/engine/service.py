@@ -11,8 +11,9 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from atheria_server.core.caller_limits import CallerLimits
 from atheria_server.core.errors import (
@@ -34,8 +35,17 @@ from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call, body_call, described_call, plain_call
 from atheria_server.engine.engine import Engine
 from atheria_server.engine.request_type import RequestType
-from atheria_server.models.contract import InvalidRequestError, ModelMetadata, Scalar, is_described
+from atheria_server.engine.slow_checks import SlowChecks
+from atheria_server.models.contract import (
+    InvalidRequestError,
+    ModelMetadata,
+    Scalar,
+    SlowlyChecked,
+    is_continuous,
+    is_described,
+)
 from atheria_server.models.served import API_PATH
+from atheria_server.slow_calls import SlowCalls
 from atheria_server.tracing import Tracing
 
 _LOG = logging.getLogger("atheria.service")
@@ -107,14 +117,19 @@ class ModelService:
         events: ServiceEvents,
         limits: CallerLimits | None = None,
         tracing: Tracing | None = None,
+        slow_calls: SlowCalls | None = None,
     ) -> None:
         self.name = name
         self.described = is_described(api)
+        self.continuous = is_continuous(api)
+        """All running calls share steps; the engine has them as streams, those with one answer, too."""
         self.metadata: ModelMetadata = (
             api.metadata() if self.described else ModelMetadata(inputs=(), outputs=())
         )
         self.engine = engine
         self.api = api
+        self._slowly_checked = api if self.described and isinstance(api, SlowlyChecked) else None
+        self._slow_checks = SlowChecks()
         self._apis = {one.api_path: one for one in (apis or (api,))}
         self._request_types = (
             {} if self.described else {path: RequestType(one) for path, one in self._apis.items()}
@@ -125,6 +140,7 @@ class ModelService:
         self.events = events
         self.limits = limits or CallerLimits(0)
         self._tracing = tracing
+        self.slow_calls = slow_calls or SlowCalls()
 
     @property
     def ready(self) -> bool:
@@ -167,16 +183,17 @@ class ModelService:
 
     async def infer(self, request: InferRequest) -> InferAnswer:
         """One answer for one request. Raises CallError."""
-        with self._counted("infer", request.timeout_seconds, request.request_id):
+        with self._counted("infer", request.timeout_seconds, request.request_id) as counted:
             if FROM_FRAME in request.parameters:
                 raise InvalidCallError(
                     f"parameter {FROM_FRAME} is for streams; leave it out of a single answer"
                 )
             if self.listener:
                 self.listener.call_began()
-            call = self._check(request, streaming=False)
+            ends_at = _ends_at(request)
+            call = counted.call = await self._checked(request, ends_at, streaming=False)
             with self._computing(call, request.request_id):
-                answer: InferAnswer = await self._computed(call, _timeout(request))
+                answer: InferAnswer = await self._computed(call, _left(ends_at))
             if self.listener:
                 self.listener.call_answered()
             return _select(answer, request.outputs)
@@ -186,12 +203,11 @@ class ModelService:
         with self._counted("stream", request.timeout_seconds, request.request_id):
             if self.listener:
                 self.listener.call_began()
-            call = self._check(request, streaming=True)
+            ends_at = _ends_at(request)
+            call = await self._checked(request, ends_at, streaming=True)
             first = _first_frame(request.parameters)
-            timeout = _timeout(request)
-            ends_at = None if timeout is None else asyncio.get_running_loop().time() + timeout
             with self._computing(call, request.request_id):
-                async with aclosing(self.engine.stream(call, timeout)) as frames:
+                async with aclosing(self.engine.stream(call, _left(ends_at))) as frames:
                     index = 0
                     while (frame := await _next(frames, ends_at)) is not None:
                         if index >= first:
@@ -210,8 +226,8 @@ class ModelService:
 
         `payload` is what FastAPI made of the body, `sent` the JSON text that it made it of, where there is one.
         """
-        with self._counted("infer"):
-            call = await self._check_body(payload, api_path, sent, streaming=False)
+        with self._counted("infer") as counted:
+            call = counted.call = await self._check_body(payload, api_path, sent, streaming=False)
             with self._computing(call):
                 answer = await self._answered(call, self._patience(api_path))
                 return bodies.unpack_answer(answer.body if call.streaming else answer)
@@ -268,6 +284,18 @@ class ModelService:
             raise FailedError("the model gave no answer")
         return answers[-1]
 
+    async def _checked(self, request: InferRequest, ends_at: float | None, *, streaming: bool) -> Call:
+        """As `_check`; one that takes long in a thread, until `ends_at`."""
+        slow = self._slowly_checked
+        if slow is None or not slow.checks_slowly(request.inputs, request.parameters):
+            return self._check(request, streaming=streaming)
+        with _deadline_text(), self.engine.checking():
+            async with asyncio.timeout_at(ends_at):
+                check = partial(self._check, request, streaming=streaming)
+                call = await self._slow_checks.run(check, request.size_bytes)
+                call.is_accepted = True
+                return call
+
     def _check(self, request: InferRequest, *, streaming: bool) -> Call:
         self.check_name(request.model_name, request.model_version)
         parameters = {n: v for n, v in request.parameters.items() if n not in PROTOCOL_PARAMETERS}
@@ -290,6 +318,7 @@ class ModelService:
         self._check_inputs(request)
         try:
             valid = self.api.validate(request.inputs, parameters, streaming=streaming)
+            streaming = streaming or self.continuous
             return described_call(valid, request.outputs, streaming=streaming, priority=priority)
         except (InvalidRequestError, TensorError, PaddingError) as error:
             raise InvalidCallError(str(error)) from error
@@ -299,7 +328,8 @@ class ModelService:
         specs = {spec.name: spec for spec in self.metadata.inputs}
         for name, array in request.inputs.items():
             if name not in specs:
-                raise InvalidCallError(f"unknown input {name!r}; allowed: {', '.join(specs)}")
+                why = self.metadata.absent.get(name, f"unknown input {name!r}")
+                raise InvalidCallError(f"{why}; allowed: {', '.join(specs)}")
             if (found := datatype_of(array)) != (expected := specs[name].datatype):
                 raise InvalidCallError(f"input {name!r} has datatype {found}; expected {expected}")
 
@@ -331,7 +361,7 @@ class _CountedCall:
     A class, because a generator costs several times as much, and this stands in the way of every call.
     """
 
-    __slots__ = ("_began", "_method", "_place", "_request_id", "_service", "_timeout_seconds")
+    __slots__ = ("_began", "_method", "_place", "_request_id", "_service", "_timeout_seconds", "call")
 
     def __init__(
         self, service: ModelService, method: str, timeout_seconds: float | None, request_id: str
@@ -340,8 +370,10 @@ class _CountedCall:
         self._method = method
         self._timeout_seconds = timeout_seconds
         self._request_id = request_id
+        self.call: Call | None = None
+        """None while it is not checked, and for streams, which may take as long as they like."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._began = time.monotonic()
         self._place = self._service.limits.place(CALLER.get())
         try:
@@ -349,6 +381,7 @@ class _CountedCall:
         except CallError as error:
             self._service.failed(self._method, error, 0.0, self._request_id)
             raise
+        return self
 
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -356,6 +389,8 @@ class _CountedCall:
         self._place.__exit__(None, None, None)
         seconds = time.monotonic() - self._began
         events = self._service.events
+        if self.call is not None and seconds >= self._service.slow_calls.seconds:
+            self._slow(self.call, error, seconds)
         if error is None:
             events.call_ended(self._method, "OK", seconds)
         elif isinstance(error, CallError):
@@ -375,6 +410,17 @@ class _CountedCall:
             )
             events.call_ended(self._method, "INTERNAL", seconds)
             raise FailedError(f"the server failed with {type(error).__name__}; see its log") from error
+
+    def _slow(self, call: Call, error: BaseException | None, seconds: float) -> None:
+        code = error.code if isinstance(error, CallError) else type(error).__name__ if error else "OK"
+        self._service.slow_calls.ended(
+            call,
+            model=self._service.name,
+            code=code,
+            seconds=seconds,
+            request_id=self._request_id,
+            now_s=self._began + seconds,
+        )
 
 
 def _select(answer: InferAnswer, wanted: Sequence[str]) -> InferAnswer:
@@ -401,6 +447,17 @@ def _timeout(request: InferRequest) -> float | None:
     asked = _microseconds(request.parameters)
     known = [seconds for seconds in (request.timeout_seconds, asked) if seconds is not None]
     return min(known, default=None)
+
+
+def _ends_at(request: InferRequest) -> float | None:
+    """Time of the event loop from which the caller waits no more; None = there is none."""
+    timeout = _timeout(request)
+    return None if timeout is None else asyncio.get_running_loop().time() + timeout
+
+
+def _left(ends_at: float | None) -> float | None:
+    """Seconds until then."""
+    return None if ends_at is None else max(0.0, ends_at - asyncio.get_running_loop().time())
 
 
 def _first_frame(parameters: Mapping[str, Scalar]) -> int:

@@ -15,6 +15,7 @@ from atheria_contract.serving import ServingConfig
 from atheria_server.engine.hooks import PlainModel
 from atheria_server.engine.litserve_log import LoggerQueue
 from atheria_server.engine.phases import Phase, Progress
+from atheria_server.models.contract import DeviceSharing
 from atheria_server.models.registry import load_served
 from atheria_server.models.served import Served, limit_batches
 from atheria_server.optimize.compiled import Compiled
@@ -57,6 +58,8 @@ def set_up(served: Served, config: ServingConfig, device: str, progress: Progres
             if loggers:
                 api.set_logger_queue(loggers)
             api.device = device
+            if isinstance(api, DeviceSharing):
+                api.workers_on_device = config.workers
             if callbacks:
                 callbacks.trigger_event(EventTypes.BEFORE_SETUP.value, lit_api=api)
             api.setup(device)

@@ -9,27 +9,29 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 
 from atheria_server.core.errors import CallError, FailedError
 from atheria_server.engine import bodies, hooks, memory
-from atheria_server.engine.async_frames import AsyncFrames, AsyncLoop
+from atheria_server.engine.async_frames import AsyncLoop
 from atheria_server.engine.buffers import BufferPool, BufferViews
 from atheria_server.engine.compilations import compilation_count
 from atheria_server.engine.device_memory import measure
 from atheria_server.engine.device_rest import DeviceRest, Rested
 from atheria_server.engine.out_of_memory import compute_in_parts
 from atheria_server.engine.plain_tensors import as_outputs
-from atheria_server.models.contract import Array, Batch
+from atheria_server.models.contract import Array, Batch, is_continuous
 from atheria_server.optimize.compiled import Compiled
 from atheria_server.optimize.row_padding import cut, filled, padded
 
 _LOG = logging.getLogger("atheria.worker")
 FRAMES_AHEAD: Final = 4
-"""Frames a stream may be ahead of its reader."""
+"""Frames a stream may be ahead of its reader; one whose frames are all made gives them all, and its place with them."""
+REPORT_SECONDS: Final = 1.0
+"""Between two reports of a continuous model that is at work."""
 _END: Final = object()
 _EXPIRED: Final = ("DEADLINE_EXCEEDED", "the deadline passed while the call waited for the worker")
 _UNWRITABLE: Final = "the model's answer holds something that is neither a tensor nor JSON: {}"
@@ -46,7 +48,8 @@ class _Stream:
     @property
     def can_advance(self) -> bool:
         """Whether there is a place for a frame, and the frame does not have to be waited for."""
-        return self.credit > 0 and (not isinstance(self.frames, AsyncFrames) or self.frames.ready)
+        has_place = self.credit > 0 or bool(getattr(self.frames, "complete", False))
+        return has_place and bool(getattr(self.frames, "ready", True))
 
 
 class Worker:
@@ -76,6 +79,9 @@ class Worker:
         self._views = views
         self._pool = pool
         self._described = described
+        self._continuous = is_continuous(api)
+        self._report_at: float | None = None
+        """When the front is told next what a continuous model does; None = it does nothing."""
         self._streams: dict[int, _Stream] = {}
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -91,20 +97,44 @@ class Worker:
             _LOG.info("event=worker_stop reason=front_gone")
 
     def _loop(self) -> None:
-        """One message, then one frame of each stream, in turn: neither keeps the other waiting for long."""
+        """One message, then one frame of each stream, in turn: neither keeps the other waiting for long.
+
+        A continuous model gets all messages before its step: who enters or leaves the running batch does so at once.
+        """
         while True:
             runnable = [work_id for work_id, stream in self._streams.items() if stream.can_advance]
-            readable = [fd for fd, _ in self._poll.poll(0 if runnable else None)]
+            has_work = self._continuous and self._api.has_work
+            readable = [fd for fd, _ in self._poll.poll(0 if runnable or has_work else None)]
             if self._async_loop and self._async_loop.fileno() in readable:
                 self._async_loop.drain()
-            if self._sock.fileno() in readable:
+            while self._sock.fileno() in readable:
                 message = memory.receive(self._sock, self._views)
                 if message is None:
                     return
                 self._handle(message)
+                readable = [fd for fd, _ in self._poll.poll(0)] if self._continuous else []
             for work_id in runnable:
                 if work_id in self._streams:
                     self._advance(work_id)
+            if self._continuous:
+                self._step()
+
+    def _step(self) -> None:
+        """Of a continuous model: go on, and tell the front what was counted."""
+        if self._api.has_work:
+            self._report_at = self._report_at or time.monotonic() + REPORT_SECONDS
+            try:
+                self._api.step()
+            except Exception as error:  # noqa: BLE001 - model code may raise anything; the callers learn it
+                for work_id in list(self._streams):
+                    stream = self._streams.pop(work_id)
+                    _close(stream.frames)
+                    self._send(memory.DONE, work_id, _error(error), stream.seconds)
+        if self._report_at is None:
+            return
+        if not self._api.has_work or time.monotonic() >= self._report_at:
+            self._send(memory.REPORT, 0, self._api.report())
+            self._report_at = None
 
     def _handle(self, message: memory.Message) -> None:
         if message.kind == memory.RUN:
@@ -225,6 +255,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - as above
             end = _error(error)
         del self._streams[work_id]
+        _close(stream.frames)  # a frame that cannot be sent is not their end
         self._send(memory.DONE, work_id, end, stream.seconds)
 
     def _frame(self, stream: _Stream, work_id: int, frame: Any) -> memory.Sealed:
@@ -235,7 +266,7 @@ class Worker:
         except (TypeError, ValueError) as error:
             raise FailedError(_UNWRITABLE.format(error)) from error
 
-    def _send(self, kind: int, work_id: int, body: dict[str, Any], seconds: float = 0.0) -> None:
+    def _send(self, kind: int, work_id: int, body: Mapping[str, Any], seconds: float = 0.0) -> None:
         memory.BodyWriter().seal(self._pool, kind, work_id, body, time_seconds=seconds).post(self._sock)
 
     def _frame_body(self, writer: memory.BodyWriter, stream: _Stream, frame: Any) -> dict[str, Any]:

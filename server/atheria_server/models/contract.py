@@ -78,6 +78,8 @@ class ModelMetadata:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Inputs that callers may expect of such a model and this one has not, and why: for the refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,93 @@ class DescribedModel(Protocol):
     def stream_frames(self, batch: Batch) -> Iterator[Frame]:
         """Worker: frames of one call. The server may close the generator between frames (caller gone), and runs
         other batches between two frames."""
+
+
+@runtime_checkable
+class SlowlyChecked(Protocol):
+    """A described model some of whose calls take long to check."""
+
+    def checks_slowly(self, inputs: Arrays, parameters: Parameters) -> bool:
+        """Front: whether `validate` of this call would hold the event loop up for more than some milliseconds. It then runs
+        in a thread of the front, where it must let go of the interpreter's lock. Fast itself; nothing of the call is checked yet."""
+
+
+@runtime_checkable
+class DeviceSharing(Protocol):
+    """A described model that plans how much of its device's memory it takes."""
+
+    workers_on_device: int
+    """Worker: set before `setup`; so many hold the model on the device at a time."""
+
+
+class ReadyFrames(Protocol):
+    """What `stream_frames` of a ContinuousModel gives: an iterator that the worker advances only while it is `ready`.
+
+    Its `close` ends the call; whatever the call holds is free then.
+    """
+
+    @property
+    def ready(self) -> bool:
+        """Whether `next` gives a frame, the end or a failure at once."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all frames are made. They are then taken at once, however slow the reader, so that the call's place is free;
+        there must be a bounded number of them."""
+
+    def __next__(self) -> Frame:
+        """Raises StopIteration behind the last frame."""
+
+    def close(self) -> None:
+        """Nobody waits any more. May be called after the end, too."""
+
+
+@runtime_checkable
+class ContinuousModel(Protocol):
+    """A described model whose calls share steps: all that run at a time are one batch, which calls enter and leave at any step.
+
+    Every call of the protocol then reaches `stream_frames`; one that came by ModelInfer has a single frame. The worker calls
+    `step` between messages while `has_work`, and takes the frames of those that are ready. `predict` is for the warm-up only.
+    """
+
+    @property
+    def places(self) -> int:
+        """Front: calls that a worker may have at a time; further ones wait in the front's queue."""
+
+    @property
+    def has_work(self) -> bool:
+        """Worker: whether `step` would do anything."""
+
+    def step(self) -> None:
+        """Worker: go on with every call, for a few milliseconds up to a second. A call's failure is raised by its own frames;
+        what is raised here ends all calls."""
+
+    def report(self) -> Mapping[str, Any]:
+        """Worker: what the metrics are told (`models.text.counts`), at most each second and when the work ends."""
+
+
+@runtime_checkable
+class BoundedContext(Protocol):
+    """A continuous model that says how long a call may become."""
+
+    context_length: int
+    """Front: a call gives no more frames than this."""
+
+
+@runtime_checkable
+class CacheKeeping(Protocol):
+    """A continuous model that keeps keys and values of its calls."""
+
+    def check_device(self) -> None:
+        """Worker, once the weights are what is served. Raises ModelRefusedError for what is asked of a device that cannot do it."""
+
+    def cache_report(self) -> Mapping[str, Any]:
+        """Worker, as above: see `core.cache_report`."""
+
+
+def is_continuous(api: object) -> bool:
+    """Whether `api` has all the methods of ContinuousModel (their presence only)."""
+    return is_described(api) and isinstance(api, ContinuousModel)
 
 
 def is_described(api: object) -> bool:

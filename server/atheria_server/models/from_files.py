@@ -15,6 +15,7 @@ from typing import Final
 import litserve
 
 from atheria_server.models.contract import Scalar
+from atheria_server.models.text.settings import RUNTIME, TEXT
 from atheria_server.models.torch_module.api import CLASS, TorchModuleApi
 from atheria_server.models.torch_program.api import SUFFIX, TorchProgramApi
 from atheria_server.sources import pickles
@@ -32,6 +33,10 @@ def api_of_files(
 ) -> litserve.LitAPI:
     """Built, not set up. Raises UnusableSourceError and ProgramError."""
     path = _path(source, digest, cache_directory)
+    if parameters.get(RUNTIME) == TEXT:
+        from atheria_server.models.text.hugging_face_origin import HuggingFaceApi
+
+        return HuggingFaceApi(parameters, path=path, digest=digest)
     if path.is_file():
         if path.suffix == SUFFIX:
             return TorchProgramApi(parameters, path=path, digest=digest)

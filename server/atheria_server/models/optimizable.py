@@ -42,6 +42,11 @@ class Optimizable(Protocol):
         Default: the first Linear or convolution of each module is its encoder, the last its head, the rest its backbone.
         """
 
+    def critical_layers(self) -> Sequence[str]:
+        """Patterns (fnmatch) of qualified names that stay as they are where one precision is asked for throughout (`int8`, not
+        `hierarchy`), because their error reaches the answer unmixed: what reads the input or writes the output. Default: none.
+        """
+
     def compile_with(self, compiler: Compile) -> None:
         """Replace the functions that compute by compiled ones. Default: the `forward` of each of `modules()`."""
 

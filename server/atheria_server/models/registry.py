@@ -24,8 +24,9 @@ from atheria_server.sources.source_url import SCHEMES, is_files
 BUILTIN: Final = {
     "echo": "atheria_server.models.echo:EchoApi",
     "qca": "atheria_server.models.qca.api:QcaApi",
+    "sceneline": "atheria_server.models.text.sceneline_origin:SceneLineApi",
 }
-_WITH_TORCH: Final = frozenset({"builtin://qca"})
+_WITH_TORCH: Final = frozenset({"builtin://qca", "builtin://sceneline"})
 _WANTED: Final = "a class derived from litserve.LitAPI, a LitAPI, a list of LitAPIs or a LitServer"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from atheria_contract.serving import ServingConfig
 from atheria_server.engine.phases import Phase, Progress
-from atheria_server.models.contract import WarmupCall
+from atheria_server.models.contract import CacheKeeping, WarmupCall, is_continuous
 from atheria_server.optimize import report
 from atheria_server.optimize.compiled import Compiled
 from atheria_server.optimize.evaluations import kept_evaluation
@@ -45,7 +45,11 @@ def prepare(
     if config.precision.policy == "fp32" and config.compile.mode == "off":
         _warm_requests(loaded, requests, progress)
         _run_hooks(loaded, config, progress)
-        return Prepared(report=report.baseline_report(config, _counted(loaded.api), evaluation))
+        return Prepared(
+            report=report.baseline_report(
+                config, _counted(loaded.api), evaluation, kv_cache=_kv_cache(loaded.api)
+            )
+        )
     from atheria_server.optimize.variant import Variant
 
     variant = Variant(loaded, config, requests=requests, reload=reload, progress=progress)
@@ -76,6 +80,7 @@ def prepare(
             steadiness=asdict(compiled.steadiness) if compiled else None,
             notes=variant.report.notes if variant.report else (),
             evaluation=evaluation,
+            kv_cache=_kv_cache(loaded.api),
         ),
         compiled=compiled,
     )
@@ -100,6 +105,14 @@ def _counted(api: Any) -> int | None:
     from atheria_server.optimize.precision.networks import modules_of
 
     return weight_bytes(modules_of(api))
+
+
+def _kv_cache(api: Any) -> Mapping[str, Any] | None:
+    """Of a model that keeps keys and values. Raises ModelRefusedError where the device cannot do what is asked for."""
+    if not (is_continuous(api) and isinstance(api, CacheKeeping)):
+        return None
+    api.check_device()
+    return api.cache_report()
 
 
 def _layers(variant: Variant) -> list[dict[str, Any]]:

@@ -18,7 +18,10 @@ OFF: Final = "off"
 
 
 def baseline_report(
-    config: ServingConfig, weight_bytes: int | None, evaluation: Mapping[str, Any] | None = None
+    config: ServingConfig,
+    weight_bytes: int | None,
+    evaluation: Mapping[str, Any] | None = None,
+    kv_cache: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Of a model that is served as it is written; `weight_bytes` where they were counted."""
     return build_report(
@@ -28,6 +31,7 @@ def baseline_report(
         quality=baseline_section(config),
         compiled=compile_section(OFF),
         evaluation=evaluation,
+        kv_cache=kv_cache,
     )
 
 
@@ -48,9 +52,11 @@ def build_report(
     steadiness: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     evaluation: Mapping[str, Any] | None = None,
+    kv_cache: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole report; every part is there in each report. `steadiness` (passed, ratio, bucket) is of compiled models,
-    `evaluation` the summary of `atheria-server evaluate` on the same model and settings, if one is kept."""
+    `evaluation` the summary of `atheria-server evaluate` on the same model and settings, if one is kept, `kv_cache`
+    (`core.cache_report`) of models that keep keys and values."""
     return {
         "precision": {
             "policy": policy,
@@ -64,6 +70,7 @@ def build_report(
         "warm": [dict(bucket) for bucket in warm],
         "steadiness": dict(steadiness) if steadiness else None,
         "evaluation": dict(evaluation) if evaluation else None,
+        "kv_cache": dict(kv_cache) if kv_cache else None,
     }
 
 

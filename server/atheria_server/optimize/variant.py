@@ -114,10 +114,13 @@ class Variant:
             precision.layers_of(self.modules),
             precision.groups_of(self._loaded.api, self.modules),
             self._capability,
+            precision.critical_of(self._loaded.api),
         )
         self.report = precision.apply_precision(
             self.modules, plan, device=self._loaded.device, observe=self.gate.observe
         )
+        if changed := getattr(self._loaded.api, "weights_changed", None):
+            changed()
         self.precision = wanted
         for note in self.report.notes:
             _LOG.warning("event=precision_note %s", note)

@@ -1,4 +1,4 @@
-"""One stream for one HTTP viewer: computes beside the sending, and writes frames, end and errors as JSON.
+"""One stream for one HTTP viewer: computes beside the sending, and writes frames, end and errors.
 
 Shared by server-sent events and WebSocket, which only differ in how a document is sent.
 """
@@ -33,24 +33,33 @@ ERROR: Final = "error"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One line of JSON for the viewer."""
+    """One for the viewer."""
 
     kind: str
     """frame, final or error."""
-    text: str
+    data: str | bytes
+    """A line of JSON; bytes where tensors follow it, as `rest_codec.write_message` makes them."""
     index: int | None = None
     """Of a frame."""
+
+
+def slow_default(service: ModelService) -> str:
+    """What becomes of a viewer that is slower than the model: a picture more or less is nothing, a missing word is."""
+    return WAIT if service.continuous else DROP
 
 
 class FrameSession:
     """`start` if the first frame matters, then `message` until it gives None, and `close` in every case."""
 
-    def __init__(self, service: ModelService, request: InferRequest, *, slow: str) -> None:
-        """`slow`: drop or wait. Raises InvalidCallError."""
+    def __init__(
+        self, service: ModelService, request: InferRequest, binary: frozenset[str] | None, *, slow: str
+    ) -> None:
+        """`binary`: outputs that are wanted as bytes, None = all; `slow`: drop or wait. Raises InvalidCallError."""
         if slow not in (DROP, WAIT):
             raise InvalidCallError(f"query {SLOW} is {slow!r}; allowed: {DROP}, {WAIT}")
         self._service = service
         self._request = request
+        self._binary = binary
         self._buffer = FrameBuffer(wait=slow == WAIT)
         self._sent = 0
         self._next = 0
@@ -106,10 +115,10 @@ class FrameSession:
 
     def _frame(self, frame: InferAnswer) -> Message:
         began = time.perf_counter()
-        document, _ = codec.answer_document(self._request, frame, VERSION, frozenset())
+        document, raw = codec.answer_document(self._request, frame, VERSION, self._binary)
         document["index"] = frame.index
         document["digest"] = digest_of(frame.outputs)
-        found = Message(kind=FRAME, text=codec.to_json(document).decode(), index=frame.index)
+        found = Message(kind=FRAME, data=codec.write_message(document, raw), index=frame.index)
         self._service.events.encoded(time.perf_counter() - began)
         return found
 
@@ -122,4 +131,4 @@ def error_message(error: CallError, **more: Any) -> Message:
 def _message(kind: str, **document: Any) -> Message:
     if not document.get("id"):
         document.pop("id", None)
-    return Message(kind=kind, text=json.dumps(document, separators=(",", ":")))
+    return Message(kind=kind, data=json.dumps(document, separators=(",", ":")))

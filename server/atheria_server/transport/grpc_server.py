@@ -23,6 +23,10 @@ READ_BYTES: Final = 256 * 1024
 FRAME_BYTES: Final = 64 * 1024
 """Room for names and shapes beside the tensors, so that a request of exactly the largest size passes."""
 
+PENDING_CALLS: Final = 1_000_000
+"""Calls that have arrived and not been looked at. gRPC's own 1000 cuts a burst off with CANCELLED and no word, also where the queue
+has room; here the queue refuses, with its reason."""
+
 
 class GrpcServer:
     """Started once; its health says what `set_ready` said last."""
@@ -51,6 +55,8 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", max_message_bytes + FRAME_BYTES),
                 ("grpc.max_send_message_length", max_message_bytes + FRAME_BYTES),
                 ("grpc.so_reuseport", 0),
+                ("grpc.server.max_pending_requests", PENDING_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
                 # Tensors are large: fewer frames from clients and fewer reads cost less on both sides.
                 ("grpc.http2.max_frame_size", READ_BYTES),
                 ("grpc.experimental.tcp_read_chunk_size", READ_BYTES),

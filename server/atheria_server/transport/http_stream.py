@@ -1,6 +1,6 @@
 """Frames of a model over HTTP: server-sent events (POST .../infer_stream) and WebSocket (GET .../stream).
 
-Both take the JSON of `/infer`. Every frame carries its `index` and a `digest` of its outputs; the parameter
+Both take the JSON of `/infer`; a WebSocket takes and gives binary tensors, too. Every frame carries its `index` and a `digest` of its outputs; the parameter
 `from_frame` (or the header Last-Event-ID) resumes a stream on this or any other replica of the model.
 """
 
@@ -23,29 +23,27 @@ from atheria_server.core.infer import InferRequest
 from atheria_server.engine.service import FROM_FRAME, ModelService
 from atheria_server.transport import rest_codec as codec
 from atheria_server.transport.frame_session import (
-    DROP,
     SLOW,
     STALL_SECONDS,
     FrameSession,
     Message,
     error_message,
+    slow_default,
 )
 
 _LOG = logging.getLogger("atheria.rest")
 REQUESTS_AHEAD: Final = 4
 """Further requests that may wait on one WebSocket while one is answered."""
 POLICY_VIOLATION: Final = 1008
-UNSUPPORTED_DATA: Final = 1003
 ReadRequest = Callable[[Request, str], Awaitable[tuple[InferRequest, frozenset[str] | None]]]
 
 
-def checked(request: InferRequest, binary: frozenset[str] | None) -> InferRequest:
-    """The same, if its frames can be JSON. Raises InvalidCallError."""
+def refuse_binary(binary: frozenset[str] | None) -> None:
+    """Events are text. Raises InvalidCallError."""
     if binary is None or binary:
         raise InvalidCallError(
-            f"{codec.BINARY} is asked for, but frames are JSON; leave it out, or use ModelStreamInfer of gRPC"
+            f"{codec.BINARY} is asked for, but events are JSON; leave it out, or use the WebSocket or ModelStreamInfer of gRPC"
         )
-    return request
 
 
 class EventStream(Response):
@@ -82,8 +80,10 @@ async def event_stream(service: ModelService, http: Request, read: ReadRequest) 
     """The answer to POST .../infer_stream. Raises CallError until there is a first frame."""
     request, binary = await read(http, "stream")
     try:
-        request = _resumed(checked(request, binary), http.headers.get("last-event-id"))
-        session = FrameSession(service, request, slow=http.query_params.get(SLOW, DROP))
+        refuse_binary(binary)
+        request = _resumed(request, http.headers.get("last-event-id"))
+        slow = http.query_params.get(SLOW, slow_default(service))
+        session = FrameSession(service, request, frozenset(), slow=slow)
     except CallError as error:
         service.refused("stream", error)
         raise
@@ -105,12 +105,12 @@ async def event_stream(service: ModelService, http: Request, read: ReadRequest) 
 
 
 class FrameSocket:
-    """One WebSocket: each text message is a request, answered in turn by its frames and an end."""
+    """One WebSocket: each message is a request, answered in turn by its frames and an end."""
 
     def __init__(self, service: ModelService, socket: WebSocket) -> None:
         self._service = service
         self._socket = socket
-        self._requests: asyncio.Queue[str] = asyncio.Queue(REQUESTS_AHEAD)
+        self._requests: asyncio.Queue[str | bytes] = asyncio.Queue(REQUESTS_AHEAD)
 
     async def serve(self) -> None:
         """Until the viewer closes it."""
@@ -136,23 +136,21 @@ class FrameSocket:
 
     async def _read(self) -> None:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
-            if (text := message.get("text")) is None:
-                await self._socket.close(UNSUPPORTED_DATA, "send requests as JSON text")
-                return
+            sent = message.get("text")
             if self._requests.full():
                 await self._socket.close(
                     POLICY_VIOLATION, f"more than {REQUESTS_AHEAD} requests wait; read their frames first"
                 )
                 return
-            self._requests.put_nowait(text)
+            self._requests.put_nowait(message["bytes"] if sent is None else sent)
 
     async def _answer_all(self) -> None:
         while True:
-            text = await self._requests.get()
+            sent = await self._requests.get()
             try:
-                request = self._request(text)
-                slow = self._socket.query_params.get(SLOW, DROP)
-                session = FrameSession(self._service, request, slow=slow)
+                request, binary = self._request(sent)
+                slow = self._socket.query_params.get(SLOW, slow_default(self._service))
+                session = FrameSession(self._service, request, binary, slow=slow)
             except CallError as error:
                 self._service.refused("stream", error)
                 await self._send(error_message(error))
@@ -163,19 +161,21 @@ class FrameSocket:
             finally:
                 await session.close()
 
-    def _request(self, text: str) -> InferRequest:
+    def _request(self, sent: str | bytes) -> tuple[InferRequest, frozenset[str] | None]:
         path = self._socket.path_params
-        body = text.encode()
-        return checked(*codec.read_request(path["name"], path.get("version", ""), body, None))
+        return codec.read_message(path["name"], path.get("version", ""), sent)
 
     async def _send(self, message: Message) -> None:
         async with asyncio.timeout(STALL_SECONDS):
-            await self._socket.send_text(message.text)
+            if isinstance(message.data, bytes):
+                await self._socket.send_bytes(message.data)
+            else:
+                await self._socket.send_text(message.data)
 
 
 def _event(message: Message) -> bytes:
     number = "" if message.index is None else f"id: {message.index}\n"
-    return f"event: {message.kind}\n{number}data: {message.text}\n\n".encode()
+    return f"event: {message.kind}\n{number}data: {message.data!s}\n\n".encode()
 
 
 def _resumed(request: InferRequest, last_event_id: str | None) -> InferRequest:

@@ -153,7 +153,7 @@ def _model_paths(prefix: str, note: str, example: Mapping[str, Any] | None) -> S
         },
         f"{prefix}/stream": {
             "get": _operation(
-                f"Frames over a WebSocket{note}: each text message is the body of an infer request",
+                f"Frames over a WebSocket{note}: each message is an infer request, as text or binary",
                 {"101": {"description": "A WebSocket."}},
                 *_NAME_ERRORS,
                 parameters=[_SLOW],

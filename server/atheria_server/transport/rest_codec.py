@@ -1,5 +1,6 @@
 """OIP bodies of REST, with the binary tensor extension, to and from requests and answers; pure functions.
 
+A WebSocket has no headers: there a message with tensors is binary and begins with that number, 4 bytes, little-endian.
 A body is JSON; with the header `Inference-Header-Content-Length: N` only its first N bytes are, and the raw tensors
 follow in the order of the inputs that have the parameter `binary_data_size`.
 """
@@ -7,6 +8,7 @@ follow in the order of the inputs that have the parameter `binary_data_size`.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +22,8 @@ HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 BINARY_SIZE: Final = "binary_data_size"
 BINARY: Final = "binary_data"
 BINARY_ALL: Final = "binary_data_output"
+MESSAGE_LENGTH: Final = struct.Struct("<I")
+"""Before the JSON of a binary WebSocket message: how many bytes it has."""
 MAX_DIGITS: Final = 18
 
 
@@ -89,6 +93,28 @@ def answer_document(
     if answer.parameters:
         document["parameters"] = dict(answer.parameters)
     return document, raw
+
+
+def read_message(
+    model_name: str, model_version: str, message: str | bytes
+) -> tuple[InferRequest, frozenset[str] | None]:
+    """As `read_request`, of a WebSocket message: text is JSON alone. Raises as it does."""
+    if isinstance(message, str):
+        return read_request(model_name, model_version, message.encode(), None)
+    prefix = MESSAGE_LENGTH.size
+    length = MESSAGE_LENGTH.unpack_from(message)[0] if len(message) >= prefix else 0
+    if not 0 < length <= len(message) - prefix:
+        raise InvalidCallError(
+            f"a binary message of {len(message)} bytes says that its JSON has {length}; begin with the JSON's length as 4 "
+            "bytes, little-endian, then send the JSON and the tensors"
+        )
+    return read_request(model_name, model_version, message[prefix:], str(length))
+
+
+def write_message(document: Mapping[str, Any], raw: Sequence[bytes]) -> str | bytes:
+    """A WebSocket message: text, or binary where tensors follow. Raises FailedError for what JSON cannot carry."""
+    text = to_json(document)
+    return b"".join([MESSAGE_LENGTH.pack(len(text)), text, *raw]) if raw else text.decode()
 
 
 def request_document(request: InferRequest) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from typing import Any, Final, cast
 import grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from atheria_contract import names
 from atheria_server.core.errors import StartError
 
 _LOG = logging.getLogger("atheria.tls")
-ENV_CERT: Final = "ATHERIA_TLS_CERT_FILE"
-ENV_KEY: Final = "ATHERIA_TLS_KEY_FILE"
-ENV_CLIENT_CA: Final = "ATHERIA_TLS_CLIENT_CA_FILE"
+ENV_CERT: Final = names.ENV_TLS_CERT_FILE
+ENV_KEY: Final = names.ENV_TLS_KEY_FILE
+ENV_CLIENT_CA: Final = names.ENV_TLS_CLIENT_CA_FILE
 CHECK_SECONDS: Final = 1.0
 """A changed file counts after so long at most."""
 PEER_STATE: Final = "client_certificate"

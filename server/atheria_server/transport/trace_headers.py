@@ -11,7 +11,7 @@ from typing import Any
 import grpc.aio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from atheria_server.core.trace_context import (
+from atheria_contract.trace_context import (
     TRACEPARENT,
     TRACESTATE,
     TraceContext,

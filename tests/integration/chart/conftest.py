@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,21 +9,7 @@ from typing import Any
 import pytest
 
 from atheria_local.control_plane import ControlPlane
-
-
-def _load(name: str, file: str) -> Any:
-    """Import a module beside this file under importlib mode, once."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-harness: Any = _load("chart_harness", "harness.py")
+from tests.integration.chart import harness
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from atheria_contract import names
 from atheria_local import programs
 from atheria_local.control_plane import ControlPlane
+from atheria_local.definitions import wait_established
 from bench.installation import kubeconfig_of
 
 ROOT: Final = Path(__file__).parents[3]
@@ -59,7 +60,7 @@ class Cluster:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=200,
             check=False,
         )
         assert done.returncode == 0 or not check, f"kubectl {arguments}: {done.stderr}"
@@ -81,6 +82,15 @@ class Cluster:
         done = self.helm(*arguments)
         assert done.returncode == 0, f"helm {arguments}: {done.stderr}"
         return done.stdout
+
+    def take_over(self, command: str, release: str, *arguments: str) -> None:
+        """Install what another release kept: by Helm's flag, or, before 3.17, by the marks of a release that it looks for."""
+        if "--take-ownership" in self.succeeds(command, "--help"):
+            self.succeeds(command, release, *arguments, "--take-ownership")
+            return
+        marks = (f"meta.helm.sh/release-name={release}", f"meta.helm.sh/release-namespace={SYSTEM}")
+        self.kubectl("annotate", "--overwrite", *DEFINITIONS, *marks)
+        self.succeeds(command, release, *arguments)
 
     def get(self, *arguments: str) -> Object:
         """One object."""
@@ -149,7 +159,7 @@ class Cluster:
                 '{"metadata":{"finalizers":null}}',
                 check=False,
             )
-        self.kubectl("delete", *DEFINITIONS, "--ignore-not-found", "--timeout=60s")
+        self.kubectl("delete", *DEFINITIONS, "--ignore-not-found", "--timeout=180s")
         for namespace in (SYSTEM, MODELS):
             self.kubectl("create", "namespace", namespace, check=False)
             self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=60s")
@@ -158,8 +168,8 @@ class Cluster:
             )
 
     def know_monitors(self) -> None:
-        """Definitions of PodMonitor and PrometheusRule by name alone: as if Prometheus' operator were installed."""
-        for kind in ("PodMonitor", "PrometheusRule"):
+        """Definitions of monitors and rules by name alone: as if Prometheus' operator were installed."""
+        for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"):
             plural = f"{kind.lower()}s"
             schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
             version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
@@ -176,11 +186,11 @@ class Cluster:
                     },
                 }
             )
-            self.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{MONITORING}", "--timeout=60s")
+            wait_established(self._plane.kubectl, f"{plural}.{MONITORING}")
 
     def make_model(self, name: str = "qca") -> None:
         """A model with the operator's finalizer, as the operator would leave it."""
-        self.kubectl("wait", "--for=condition=Established", *DEFINITIONS, "--timeout=60s")
+        wait_established(self._plane.kubectl)
         self.apply(
             {
                 "apiVersion": names.API_VERSION,

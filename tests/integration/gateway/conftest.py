@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-
-def _load(name: str, file: str) -> ModuleType:
-    """Import a helper beside this file under importlib mode, once."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-harness: Any = _load("gateway_harness", "harness.py")
-_load("gateway_http2_pod", "http2_pod.py")
-_load("gateway_real_cluster", "real_cluster.py")
-_load("operator_harness", "../operator/harness.py")
-_load("server_harness", "../server/harness.py")
+from tests.integration.gateway import harness
 
 
 @pytest.fixture

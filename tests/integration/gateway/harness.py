@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
+import random
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -18,11 +21,14 @@ from aiohttp import web
 from atheria_contract import names
 from atheria_gateway.__main__ import write_bootstrap
 from atheria_gateway.adapters.envoy_admin import EnvoyAdmin
+from atheria_gateway.adapters.fleet_http import serve_fleet
 from atheria_gateway.adapters.probe import TcpProbe
-from atheria_gateway.app import serve
+from atheria_gateway.app import envoy_options, serve
 from atheria_gateway.core.demand import Demand
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.activator import Activator
+from atheria_gateway.runtime.fleet import FleetPage
+from atheria_gateway.runtime.hold_spans import HoldSpans
 from atheria_gateway.runtime.measures import Measures
 from atheria_gateway.runtime.ports import (
     Changed,
@@ -34,7 +40,6 @@ from atheria_gateway.runtime.ports import (
     WatchEvent,
 )
 from atheria_gateway.settings import Settings
-from atheria_gateway.xds.resources import EnvoyOptions
 
 QCA = ModelKey(namespace="demo", name="qca")
 WAIT_S = 60.0
@@ -43,10 +48,12 @@ MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A TCP port that nobody listens on, outside of those that the kernel gives to connections: it is bound only later."""
+    while True:
+        port = random.randrange(15_000, 32_000)  # noqa: S311
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 async def eventually(what: str, condition: Callable[[], bool], limit_s: float = WAIT_S) -> None:
@@ -57,6 +64,36 @@ async def eventually(what: str, condition: Callable[[], bool], limit_s: float = 
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"not within {limit_s:g} s: {what}") from None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end; what it failed with is raised, and AssertionError with all stacks where it does not end."""
+    task.cancel()
+    await asyncio.wait([task], timeout=WAIT_S)
+    if not task.done():
+        stacks = io.StringIO()
+        for one in asyncio.all_tasks():
+            one.print_stack(file=stacks)
+        raise AssertionError(f"cancelled, and not ended within {WAIT_S:g} s: {task!r}\n{stacks.getvalue()}")
+    with contextlib.suppress(asyncio.CancelledError):
+        task.result()
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+
+
+def certificate(directory: Path, name: str, authority: str | None = None) -> None:
+    """`name`.crt and `name`.key in the folder, of `authority` or of itself, for localhost and qca.demo."""
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    signed = (
+        ("-CA", f"{directory}/{authority}.crt", "-CAkey", f"{directory}/{authority}.key") if authority else ()
+    )
+    _openssl(
+        *("req", "-x509", *key, *signed, "-days", "2", "-subj", f"/CN={name}"),
+        *("-addext", "subjectAltName=DNS:localhost,DNS:qca.demo", "-keyout", f"{directory}/{name}.key"),
+        *("-out", f"{directory}/{name}.crt"),
+    )
 
 
 def model_object(
@@ -106,12 +143,15 @@ class FakeKube:
         self.patches: list[tuple[ScaleTarget, ModelKey]] = []
         self.applied: list[Mapping[str, Any]] = []
         self.on_scale: Callable[[ModelKey], None] = lambda _: None
+        self.is_listed = True
+        """False before the activator starts: its API server does not answer."""
         self._queues: list[tuple[Watched, asyncio.Queue[WatchEvent]]] = []
 
     async def follow(self, watched: Watched) -> AsyncIterator[WatchEvent]:
         queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
         self._queues.append((watched, queue))
-        yield Listed(objects=tuple(self.objects[watched].values()))
+        if self.is_listed:
+            yield Listed(objects=tuple(self.objects[watched].values()))
         while True:
             yield await queue.get()
 
@@ -173,6 +213,8 @@ class Pod:
         """Answer calls with an error of its own."""
         self.failures = 0
         self.metadata: list[dict[str, Any]] = []
+        self.upgrades: list[tuple[str, Mapping[str, str]]] = []
+        """Path with its query, and headers, of the WebSockets that were opened."""
         self.ports = (0, 0)
         self._server: grpc.aio.Server | None = None
         self._runner: web.AppRunner | None = None
@@ -217,6 +259,7 @@ class Pod:
 
         async def rest(request: web.Request) -> web.StreamResponse:
             if request.headers.get("upgrade", "").lower() == "websocket":
+                self.upgrades.append((request.path_qs, dict(request.headers)))
                 ws = web.WebSocketResponse()
                 await ws.prepare(request)
                 async for message in ws:
@@ -259,6 +302,9 @@ class Gateway:
         self.demands = Demands()
         self.standby: StandbyPort | None = None
         """Before the activator starts: who wakes pods in standby."""
+        self.measures = Measures()
+        self.spans: HoldSpans | None = None
+        """Before the activator starts: who makes its spans."""
         self.activator: Activator | None = None
         self.kill_envoy: Callable[[], Awaitable[Any]]
         self.stop_activator: Callable[[], Awaitable[Any]]
@@ -277,27 +323,27 @@ class Gateway:
         envoy = EnvoyAdmin(self.settings.admin_socket)
         self.activator = Activator(
             settings=self.settings,
-            options=EnvoyOptions(
-                hold_socket=self.settings.hold_socket,
-                not_started_token=token,
-                cors_origins=self.settings.cors_origins,
-                has_api_keys=bool(self.settings.api_keys_file),
-            ),
+            options=envoy_options(self.settings, token),
             kube=self.kube,
             envoy=envoy,
             probe=TcpProbe(),
             demand=self.demands,
-            measures=Measures(),
+            measures=self.measures,
             standby=self.standby,
         )
-        server = await serve(self.activator, self.settings.activator_socket)
+        server = await serve(self.activator, self.settings.activator_socket, self.spans)
+        figures = (
+            await serve_fleet(socket=self.settings.live_socket, body=FleetPage(self.activator.fleet).body)
+            if self.settings.has_live_page
+            else None
+        )
         task = asyncio.create_task(self.activator.run())
 
         async def stop() -> None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await _ended(task)
             await server.stop(0)
+            if figures is not None:
+                await figures.cleanup()
             await envoy.close()
 
         self.stop_activator = stop

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from gateway_harness import free_port
 
 from atheria_contract import names
 from atheria_contract.generated import control_pb2, control_pb2_grpc
 from atheria_local.control_plane import ControlPlane
+from atheria_local.definitions import wait_established
 from bench import installation
 from bench.installation import CHART, SYSTEM_NAMESPACE
+from tests.integration.gateway.harness import free_port
 
 GATEWAY_POD_ADDRESS = "10.244.0.9"
 
@@ -74,7 +75,7 @@ class Cluster:
             "-f",
             str(CHART / "files" / "crds" / "atheria.dev_atheriamodels.yaml"),
         )
-        self.kubectl("wait", "--for=condition=Established", "crd/atheriamodels.atheria.dev", "--timeout=30s")
+        wait_established(self._plane.kubectl, "atheriamodels.atheria.dev")
         self.apply(
             *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in (SYSTEM_NAMESPACE, "demo")),
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": SYSTEM_NAMESPACE}},
@@ -261,4 +262,4 @@ class ActivatorProcess:
         """SIGTERM; returns the exit status."""
         assert self._process is not None
         self._process.terminate()
-        return await asyncio.wait_for(self._process.wait(), 20)
+        return await asyncio.wait_for(self._process.wait(), 60)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gateway_harness as harness
-from gateway_harness import QCA, eventually
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, eventually
 
 
 async def _activator(gateway: Any, cluster: Path, held: Path) -> asyncio.subprocess.Process:

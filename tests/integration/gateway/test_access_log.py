@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import gateway_harness as harness
 import pytest
-from gateway_harness import QCA, Watched, eventually
 
 from atheria_gateway.xds.access_log import AccessLog
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 
 def _lines(gateway: Any) -> list[dict[str, Any]]:

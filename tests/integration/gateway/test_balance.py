@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import gateway_harness as harness
 import pytest
-from gateway_harness import QCA, eventually
+
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, eventually
 
 PODS = 4
 CALLS = 4000

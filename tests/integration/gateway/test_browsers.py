@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import gateway_harness as harness
 import pytest
-from gateway_harness import QCA, Watched, eventually
+
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 ORIGIN = "https://lab.example"
 

@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 import aiohttp
-import gateway_harness as harness
 import grpc
 import pytest
-from gateway_harness import QCA, ScaleTarget, Watched, eventually
 from google.rpc import error_details_pb2, status_pb2
+
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, ScaleTarget, Watched, eventually
 
 
 def _model_that_starts_in(seconds: float) -> dict[str, Any]:

@@ -13,17 +13,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gateway_harness as harness
 import grpc
-import operator_harness
 import pytest
-import server_harness
-from gateway_real_cluster import ActivatorProcess, Cluster, own_address
 
 from atheria_contract import names
 from atheria_contract.generated import inference_pb2 as pb
 from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceStub
 from atheria_local.control_plane import ControlPlane
+from tests.integration.gateway import harness
+from tests.integration.gateway.real_cluster import ActivatorProcess, Cluster, own_address
+from tests.integration.operator import harness as operator_harness
+from tests.integration.server import harness as server_harness
 
 pytestmark = pytest.mark.integration
 NAMESPACE = "demo"

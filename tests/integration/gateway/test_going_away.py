@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import gateway_harness as harness
 import grpc
 import pytest
-from gateway_harness import QCA, Watched, eventually
-from gateway_http2_pod import INTERNAL_ERROR, REFUSED_STREAM, Connection, Http2Pod
+
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
+from tests.integration.gateway.http2_pod import INTERNAL_ERROR, REFUSED_STREAM, Connection, Http2Pod
 
 CALLS = 6
 

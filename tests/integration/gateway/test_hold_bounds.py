@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import gateway_harness as harness
 import grpc
 import pytest
-from gateway_harness import QCA, Watched, eventually
+
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 MANY = 10_000
 CHANNELS = 10

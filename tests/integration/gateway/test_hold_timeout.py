@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import aiohttp
-import gateway_harness as harness
 import grpc
 import pytest
+
+from tests.integration.gateway import harness
 
 
 async def test_a_hold_that_ends_without_a_pod_is_unavailable_with_the_phase(run_directory: Path) -> None:

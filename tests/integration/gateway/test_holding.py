@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
-import gateway_harness as harness
 import grpc
-from gateway_harness import QCA, ScaleTarget, eventually
+
+from atheria_contract import names
+from atheria_gateway.xds.check_headers import HeldCall
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, ScaleTarget, Watched, eventually
 
 
 async def test_calls_held_at_zero_go_on_when_a_pod_is_ready(gateway: Any, pod: Any) -> None:
@@ -119,6 +124,33 @@ async def test_calls_that_a_draining_pod_refuses_go_to_its_successor(gateway: An
         status, body = await asyncio.wait_for(rest, 20)
         assert (status, body["pod"]) == (200, "successor")
         await successor.stop()
+
+
+async def test_a_wake_in_two_steps_counts_once(run_directory: Path) -> None:
+    gateway = harness.Gateway(run_directory, wake_retry_s=0.05)
+    body = harness.model_object(QCA)
+    known, body["status"] = body["status"], {}
+    gateway.kube.put(Watched.MODELS, body)
+
+    def asked_for(_: Any) -> None:
+        # The operator's status, which names the Deployment, comes only now.
+        gateway.kube.put(Watched.MODELS, {**harness.model_object(QCA, replicas=1), "status": known})
+
+    gateway.kube.on_scale = asked_for
+    calls: list[asyncio.Task[Any]] = []
+    try:
+        await gateway.start_envoy()
+        await gateway.start_activator()
+        calls.append(asyncio.create_task(gateway.active.hold(HeldCall(model=QCA, http=False))))
+        steps = [(ScaleTarget.MODEL, QCA), (ScaleTarget.DEPLOYMENT, replace(QCA, name="qca-abc123"))]
+        await eventually("both steps", lambda: gateway.kube.patches[:2] == steps)
+        await asyncio.sleep(0)
+        about = {"namespace": "demo", "model": "qca"}
+        assert gateway.measures.registry.get_sample_value(names.METRIC_GATEWAY_WAKES, about) == 1
+    finally:
+        for call in calls:
+            call.cancel()
+        await gateway.stop()
 
 
 async def _answer(call: Any) -> bytes:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from gateway_harness import QCA, ScaleTarget, Watched, free_port
 from kubernetes.aio import client
 
 from atheria_gateway.adapters.kube import Kube, KubeError
 from atheria_gateway.runtime.ports import Changed, Deleted, Listed, WatchEvent
+from tests.integration.gateway.harness import QCA, ScaleTarget, Watched, free_port
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

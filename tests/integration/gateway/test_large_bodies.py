@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
-from gateway_harness import MESSAGE_LIMIT_BYTES, QCA, Watched, eventually, model_object
 
 from atheria_gateway.core.model import ModelKey
+from tests.integration.gateway.harness import MESSAGE_LIMIT_BYTES, QCA, Watched, eventually, model_object
 
 TOO_LARGE = bytes(MESSAGE_LIMIT_BYTES + 1_000_000)
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import gateway_harness as harness
 import pytest
-from gateway_harness import QCA, Watched, eventually
 
 from atheria_gateway.runtime.ports import WatchEvent
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 
 async def test_envoy_opens_its_ports_only_with_routes_and_the_activator_is_ready_with_them(

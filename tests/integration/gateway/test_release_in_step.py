@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import gateway_harness as harness
 import pytest
-from gateway_harness import QCA, Watched, eventually
 
 from atheria_gateway.core.pace import BATCHES_PER_WORKER
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 BATCH = 2
 CAPACITY = BATCH * BATCHES_PER_WORKER

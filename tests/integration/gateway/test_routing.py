@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 import aiohttp
-import gateway_harness as harness
 import grpc
 import pytest
-from gateway_harness import QCA, Watched, eventually
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from atheria_gateway.core.model import ModelKey
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 KERR = ModelKey(namespace="demo", name="kerr")
 
@@ -111,6 +111,15 @@ async def test_the_gateway_answers_for_its_own_health(two_models: Any) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(two_models.url("/healthz")) as response:
             assert response.status == 200
-        await two_models.active.drain()
-        async with session.get(two_models.url("/healthz")) as response:
-            assert response.status == 503
+        leaving = asyncio.create_task(two_models.active.drain())
+        try:
+
+            async def is_out() -> bool:
+                async with session.get(two_models.url("/healthz")) as response:
+                    return bool(response.status == 503)
+
+            async with asyncio.timeout(60):
+                while not await is_out():  # noqa: ASYNC110 - Envoy sets no event
+                    await asyncio.sleep(0.02)
+        finally:
+            leaving.cancel()

@@ -6,39 +6,21 @@ import asyncio
 import hashlib
 import os
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import gateway_harness as harness
 import grpc
 import pytest
-from gateway_harness import QCA, Watched
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from atheria_gateway.adapters.envoy_admin import EnvoyAdmin
 from atheria_gateway.xds.tls import TlsFiles
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, certificate
 
 KEY, OTHER_KEY = "k" * 64, "a key of an odd length, longer than one block of the hash: " + "z" * 40
-
-
-def _openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
-
-
-def _certificate(directory: Path, name: str, authority: str | None = None) -> None:
-    """`name`.crt and `name`.key, of `authority` or of itself."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    signed = (
-        ("-CA", f"{directory}/{authority}.crt", "-CAkey", f"{directory}/{authority}.key") if authority else ()
-    )
-    _openssl(
-        *("req", "-x509", *key, *signed, "-days", "2", "-subj", f"/CN={name}"),
-        *("-addext", "subjectAltName=DNS:localhost,DNS:qca.demo", "-keyout", f"{directory}/{name}.key"),
-        *("-out", f"{directory}/{name}.crt"),
-    )
 
 
 def _digest(key: str) -> str:
@@ -81,8 +63,8 @@ async def _serial(gateway: Any, context: ssl.SSLContext) -> str:
 async def test_with_a_certificate_both_ports_speak_tls_only_and_probes_stay_plain(
     run_directory: Path, tmp_path: Path, pod: Any
 ) -> None:
-    _certificate(tmp_path, "authority")
-    _certificate(tmp_path, "server", "authority")
+    certificate(tmp_path, "authority")
+    certificate(tmp_path, "server", "authority")
     files = TlsFiles(certificate=str(tmp_path / "server.crt"), key=str(tmp_path / "server.key"))
     gateway = await _started(run_directory, pod, tls=files)
     try:
@@ -110,7 +92,7 @@ async def test_with_a_certificate_both_ports_speak_tls_only_and_probes_stay_plai
         renewed.mkdir()
         for name in ("authority.crt", "authority.key"):
             (renewed / name).write_bytes((tmp_path / name).read_bytes())
-        _certificate(renewed, "server", "authority")
+        certificate(renewed, "server", "authority")
         for name in ("server.key", "server.crt"):
             os.replace(renewed / name, tmp_path / name)  # noqa: PTH105 - one system call is the point
         async with asyncio.timeout(20):
@@ -123,10 +105,10 @@ async def test_with_a_certificate_both_ports_speak_tls_only_and_probes_stay_plai
 async def test_with_a_client_authority_callers_need_a_certificate_of_it_and_are_known_by_it(
     run_directory: Path, tmp_path: Path, pod: Any
 ) -> None:
-    _certificate(tmp_path, "authority")
-    _certificate(tmp_path, "server", "authority")
-    _certificate(tmp_path, "client", "authority")
-    _certificate(tmp_path, "stranger")
+    certificate(tmp_path, "authority")
+    certificate(tmp_path, "server", "authority")
+    certificate(tmp_path, "client", "authority")
+    certificate(tmp_path, "stranger")
     files = TlsFiles(
         certificate=str(tmp_path / "server.crt"),
         key=str(tmp_path / "server.key"),

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import gateway_harness as harness
 import grpc
 import pytest
-from gateway_harness import QCA, Watched, eventually
+
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 
 class BreakingPod:

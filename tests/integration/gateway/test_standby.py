@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import gateway_harness as harness
 import pytest
-from gateway_harness import QCA, Watched, eventually
 
 from atheria_contract import names
 from atheria_gateway.core.endpoints import Endpoint
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime import activator
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, Watched, eventually
 
 
 class _Standby:

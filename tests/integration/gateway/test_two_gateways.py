@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import gateway_harness as harness
 import pytest
-from gateway_harness import QCA, ScaleTarget, Watched, eventually
 
 from atheria_gateway.core import pace
+from tests.integration.gateway import harness
+from tests.integration.gateway.harness import QCA, ScaleTarget, Watched, eventually
 
 
 @pytest.fixture

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import pytest
 
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
+from tests.integration.operator import harness
 
 _LOG_LINES: Final = 80
-
-
-def _load(name: str, file: str) -> ModuleType:
-    """Import a helper beside this file under importlib mode, once."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-harness: Any = _load("operator_harness", "harness.py")
-_load("operator_fault_proxy", "fault_proxy.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ import grpc
 from atheria_contract import names
 from atheria_contract.generated import control_pb2, control_pb2_grpc
 from atheria_local.control_plane import ControlPlane
+from atheria_local.definitions import wait_established
 from atheria_local.pki import Authority
 from atheria_operator import settings
 from bench import installation
@@ -97,7 +98,7 @@ class Cluster:
         """The definitions, the profiles, and a service account that may do what the chart's roles say."""
         for file in sorted((CHART / "files" / "crds").glob("*.yaml")):
             self.kubectl("apply", "--server-side", "-f", str(file))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        wait_established(self.plane.kubectl)
         for file in sorted((CHART / "files" / "profiles").glob("*.yaml")):
             self.kubectl("apply", "--server-side", "-f", str(file))
         role = next(

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from operator_harness import eventually
 
 from atheria_operator.api.parse import parse_profile
 from atheria_operator.domain.planning.placement import build_node_affinity, build_tolerations
 from tests.contract.chart import CHART, SYSTEM_NAMESPACE, one, refused, render
+from tests.integration.operator.harness import eventually
 
 RULES = {
     "admissionPolicies": {

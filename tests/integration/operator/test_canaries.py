@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from operator_harness import Gateway, eventually
 
 from atheria_contract import names
+from tests.integration.operator.harness import Gateway, eventually
 
 CANARY = {
     "strategy": "canary",

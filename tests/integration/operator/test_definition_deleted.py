@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from operator_harness import Cluster, Namespace, eventually, running_operator
 
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
+from tests.integration.operator.harness import Cluster, Namespace, eventually, running_operator
 
 # Each waits for two looks of 15 s, and for a control plane of its own.
 pytestmark = pytest.mark.timeout(300)

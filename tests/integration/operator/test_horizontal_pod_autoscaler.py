@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from operator_harness import METRICS_SERVICE, SYSTEM_NAMESPACE, Reporting, eventually
 
 from atheria_contract import names
+from tests.integration.operator.harness import METRICS_SERVICE, SYSTEM_NAMESPACE, Reporting, eventually
 
 pytestmark = pytest.mark.timeout(400)
 SECONDS = 90

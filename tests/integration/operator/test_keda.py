@@ -15,10 +15,11 @@ from typing import Any
 
 import grpc
 import pytest
-from operator_harness import SCALER_ADDRESS, Reporting, eventually
 
 from atheria_contract.generated import externalscaler_pb2 as messages
 from atheria_contract.generated import externalscaler_pb2_grpc as stubs
+from atheria_local.definitions import wait_established
+from tests.integration.operator.harness import SCALER_ADDRESS, Reporting, eventually
 
 pytestmark = pytest.mark.timeout(400)
 SECONDS = 90
@@ -109,7 +110,7 @@ def test_without_keda_the_model_runs_and_says_so_and_with_it_keda_scales_to_and_
     space.wait_replicas("deployment", revision, 1)
 
     cluster.kubectl("apply", "--server-side", "-f", str(DEFINITION))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=60s")
+    wait_established(cluster.plane.kubectl, "scaledobjects.keda.sh")
     look_now(space)
     # The API server refuses an unknown field here: what is stored is right by KEDA's own schema.
     made = eventually("the ScaledObject", lambda: scaled_object(space), SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from operator_harness import Gateway, eventually
+from tests.integration.operator.harness import Gateway, eventually
 
 SCALING = {
     "maxReplicas": 9,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_harness import SYSTEM_NAMESPACE, Namespace, OperatorProcess, eventually
 
 from atheria_contract import names
 from atheria_gateway.adapters.kube import Kube, connect
@@ -20,6 +19,7 @@ from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.ports import Changed, ScaleTarget, Watched, WatchEvent
 from atheria_operator import settings
 from bench.installation import rendered_rights
+from tests.integration.operator.harness import SYSTEM_NAMESPACE, Namespace, OperatorProcess, eventually
 
 
 class Install:

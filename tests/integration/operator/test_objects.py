@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_harness import eventually
 
 from atheria_contract import names
 from atheria_contract.serving import parse_serving_config
+from tests.integration.operator.harness import eventually
 
 
 def test_an_applied_model_becomes_a_deployment_two_services_a_config_map_and_an_account(space: Any) -> None:

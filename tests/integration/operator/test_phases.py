@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from operator_harness import Gateway, eventually
 
 from atheria_contract import names
+from tests.integration.operator.harness import Gateway, eventually
 
 ADDRESS = "127.77.0.2"
 

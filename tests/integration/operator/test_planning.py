@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from operator_harness import eventually
 
 from atheria_contract import names
+from tests.integration.operator.harness import eventually
 
 
 @pytest.fixture

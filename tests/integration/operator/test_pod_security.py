@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from operator_harness import Cluster, Namespace
 
 from tests.contract.chart import pod_specs, render
+from tests.integration.operator.harness import Cluster, Namespace
 
 ENFORCE = "pod-security.kubernetes.io/enforce=restricted"
 _POOL = '[{"name": "l4", "profile": "nvidia-l4"}]'

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*/model.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*/*.yaml"))
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "min above max",
@@ -72,6 +72,26 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
         "compiled rows that no batch has",
         {"compile": {"rowBuckets": [4, 16]}},
         ["compile.rowBuckets has a size above batching.maxBatchSize", "raise maxBatchSize"],
+    ),
+    (
+        "a cache of keys and values where there are none",
+        {"kvCache": {"precision": "int8"}},
+        ["kvCache and attention are of text models: set model.runtime: text"],
+    ),
+    (
+        "a kernel of attention where there is none",
+        {"attention": {"kernel": "flash"}},
+        ["kvCache and attention are of text models: set model.runtime: text"],
+    ),
+    (
+        "a window between two groups",
+        {"model": {"source": "builtin://sceneline", "runtime": "text"}, "kvCache": {"recentWindow": 40}},
+        ["spec.kvCache", "recentWindow must be below 32 or a multiple of 32"],
+    ),
+    (
+        "an unknown kernel",
+        {"model": {"source": "builtin://sceneline", "runtime": "text"}, "attention": {"kernel": "fast"}},
+        ["spec.attention.kernel", '"automatic", "standard", "flash"'],
     ),
     ("an encoded dot", {"model": {"source": "https://host/a/%2E%2e/b"}}, ["spec.model.source", "%2e"]),
     (
@@ -184,7 +204,7 @@ def test_what_is_allowed_is_taken(bare: Any, spec: dict[str, Any]) -> None:
     bare.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(bare.manifest(**spec)))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_examples_are_taken(bare: Any, example: Path) -> None:
     bare.kubectl("apply", "--dry-run=server", "-f", str(example))
 

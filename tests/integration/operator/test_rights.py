@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_harness import LEASE_RULES, SYSTEM_NAMESPACE
 
 from bench.installation import rendered_rights
 from tests.contract.rights import ACCOUNTS, Scope
+from tests.integration.operator.harness import LEASE_RULES, SYSTEM_NAMESPACE
 
 TEAM, ELSEWHERE = "team-a", "somebody-elses"
 NAMED = "named namespaces"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_harness import Gateway, eventually, running_operator
 
 from atheria_contract import names
+from tests.integration.operator.harness import Gateway, eventually, running_operator
 
 QUALITY = "atheria-server: error: QualityRejected: F_16 0.91 is below 0.99"
 HELD = "test/device"

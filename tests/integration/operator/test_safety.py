@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_fault_proxy import Fault, FaultProxy, fault_proxy
-from operator_harness import SYSTEM_NAMESPACE, OperatorProcess, eventually
 
 from atheria_contract import names
 from atheria_operator import settings
+from tests.integration.operator.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.integration.operator.harness import SYSTEM_NAMESPACE, OperatorProcess, eventually
 
 
 def answer(operator: Any, path: str) -> tuple[int, str]:

@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from operator_harness import Gateway, eventually
 
 from atheria_contract import names
+from tests.integration.operator.harness import Gateway, eventually
 
 ADDRESSES = ("127.78.0.1", "127.78.0.2", "127.78.0.3", "127.78.0.4")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_harness import Gateway, Namespace, eventually
 
 from atheria_contract import names
+from tests.integration.operator.harness import Gateway, Namespace, eventually
 
 
 @pytest.fixture

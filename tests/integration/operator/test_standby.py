@@ -13,10 +13,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from operator_harness import STANDBY_KEY, Reporting, eventually
-
 from atheria_contract import names
 from atheria_contract.standby import parse_standby_key, standby_token
+from tests.integration.operator.harness import STANDBY_KEY, Reporting, eventually
 
 ADDRESS = "127.77.0.9"
 SCALING = {

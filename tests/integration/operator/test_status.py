@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from operator_harness import eventually
 
 from atheria_contract import names
+from tests.integration.operator.harness import eventually
 
 
 def test_a_new_model_starts_is_ready_and_warm_and_shows_its_cold_start(space: Any) -> None:
@@ -229,6 +229,18 @@ def pod_server() -> Iterator[str]:
         },
         "compile": {"mode": "aot", "cache": "hit", "graphs": 2, "seconds": 1.5, "saved_seconds": 30.25},
         "warm": [{"shape": [16, 8, 8], "rows": 8, "compile_seconds": 1.5, "run_seconds": 0.01}],
+        "kv_cache": {
+            "wanted": "int4",
+            "precision": "int8",
+            "recent_window": 128,
+            "agreement": 0.998,
+            "divergence": 0.0004,
+            "positions": 640,
+            "least_agreement": 0.99,
+            "most_divergence": 0.01,
+            "stepped_back": True,
+            "why": "int4 is over the budget",
+        },
     }
 
     class Handler(BaseHTTPRequestHandler):
@@ -283,6 +295,22 @@ def test_what_a_ready_pod_tells_is_in_the_status(space: Any, pod_server: str) ->
         "savedSeconds": 30.25,
     }
     assert status["warmup"] == [{"shape": "16x8x8", "rows": 8, "compileSeconds": 1.5, "runSeconds": 0.01}]
+    assert status["kvCache"] == {
+        **of,
+        "wanted": "int4",
+        "precision": "int8",
+        "recentWindow": 128,
+        "comparedTokens": 640,
+        "agreement": 0.998,
+        "leastAgreement": 0.99,
+        "divergence": 0.0004,
+        "mostDivergence": 0.01,
+        "steppedBack": True,
+        "why": "int4 is over the budget",
+    }
+    stepped_back = space.wait_condition("KvCacheAccepted", "False", "SteppedBack")
+    assert "set spec.kvCache.precision: int8" in stepped_back["message"]
+    eventually("the Event", lambda: "SteppedBack" in space.kubectl("get", "events", "-o", "json"))
     # It stays when nobody is there to tell it.
     space.apply_model(replicas=0, **spec)
     space.wait_condition("Ready", "True", "ScaledToZero")

@@ -1,16 +1,20 @@
-"""After an operator upgrade models that opted in follow one after the other, and one that is rolled back stops the others."""
+"""After an operator upgrade models follow one after the other: the image where they opted in, other settings all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_harness import OperatorProcess, eventually, running_operator
 
 from atheria_contract import names
+from atheria_operator.settings import ENV_MODEL_OTLP_ENDPOINT, ENV_NAMESPACES, ENV_PULL_POLICY
+from tests.integration.operator.harness import OperatorProcess, eventually, running_operator
 
+COLLECTOR = "http://collector:4317"
 NEWER = "localhost/atheria/server:newer"
 MODELS = ("first", "second", "third")
 REFUSAL = "atheria-server: error: DigestMismatch: other bytes"
@@ -77,10 +81,17 @@ def with_newer_image(
     cluster: Any, operator: Any, tmp_path: Path, run: Callable[[OperatorProcess], None]
 ) -> None:
     """`run` under an operator with another default image, in place of the one of all tests."""
+    with instead(operator, cluster, tmp_path, **{names.ENV_SERVER_IMAGE: NEWER}) as newer:
+        run(newer)
+
+
+@contextmanager
+def instead(operator: Any, cluster: Any, tmp_path: Path, **environment: str) -> Iterator[OperatorProcess]:
+    """An operator with other settings, in place of the one of all tests."""
     operator.terminate()
     try:
-        with running_operator(cluster, tmp_path, **{names.ENV_SERVER_IMAGE: NEWER}) as newer:
-            run(newer)
+        with running_operator(cluster, tmp_path, **environment) as other:
+            yield other
     finally:
         operator.start()
 
@@ -139,3 +150,60 @@ def test_one_that_is_rolled_back_stops_the_others_until_it_does_not_follow_any_m
         models.wait_others_wait(*(other for other in others if other != following))
 
     with_newer_image(cluster, operator, tmp_path, run)
+
+
+def test_a_collector_and_another_pull_policy_come_first_to_a_model_at_zero_then_to_one_after_the_other(
+    cluster: Any, operator: Any, bare: Any, tmp_path: Path
+) -> None:
+    old = {}
+    bare.apply_model("zero", scaling={"initialReplicas": 0})
+    for name in ("first", "second", "leaving"):
+        bare.apply_model(name, scaling={"minReplicas": 1})
+    for name in ("first", "second", "leaving"):
+        old[name] = bare.wait_active(name)
+        bare.make_ready(old[name])
+        bare.wait_condition("Ready", "True", name=name)
+    bare.wait_condition("Ready", "True", "ScaledToZero", name="zero")
+    # Somebody's finalizer holds it: nobody waits to hear of it.
+    hold(bare, "leaving", ["example.org/mine"])
+    bare.kubectl("delete", "am", "leaving", "--wait=false")
+    changed = {ENV_PULL_POLICY: "Always", ENV_MODEL_OTLP_ENDPOINT: COLLECTOR, ENV_NAMESPACES: bare.name}
+    with instead(operator, cluster, tmp_path, **changed):
+        begun = wait_with_collector(bare, {"zero", "first"})
+        bare.wait_condition("UpgradeAvailable", "True", "WaitsForItsTurn", name="second")
+        assert "tracing" in bare.conditions("second")["UpgradeAvailable"]["message"]
+        assert bare.wait_active("zero") == begun["zero"]
+        bare.make_ready(begun["first"])
+        begun = wait_with_collector(bare, {"zero", "first", "second"})
+        assert bare.wait_active("first") == begun["first"] != old["first"], (
+            "it is through before the next one"
+        )
+        bare.make_ready(begun["second"])
+        for name in ("first", "second", "zero"):
+            bare.wait_condition("UpgradeAvailable", "False", "UpToDate", name=name)
+            bare.wait_active(name, other_than=old.get(name, ""))
+    hold(bare, "leaving", [])
+
+
+def hold(space: Any, name: str, finalizers: list[str]) -> None:
+    """Let these finalizers be all of a model's."""
+    space.kubectl(
+        "patch", "am", name, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": finalizers}})
+    )
+
+
+def wait_with_collector(space: Any, models: set[str]) -> dict[str, str]:
+    """Revisions whose pods know the collector, by model, once these models have one; never another one."""
+
+    def look() -> dict[str, str] | None:
+        found = {}
+        for item in space.get("deployments")["items"]:
+            (container,) = item["spec"]["template"]["spec"]["containers"]
+            variables = {one["name"]: one.get("value") for one in container.get("env") or ()}
+            if variables.get("OTEL_EXPORTER_OTLP_ENDPOINT") == COLLECTOR:
+                assert container["imagePullPolicy"] == "Always", "both changes come as one"
+                found[item["metadata"]["labels"][names.LABEL_MODEL]] = item["metadata"]["name"]
+        assert set(found) <= models
+        return found if set(found) == models else None
+
+    return eventually(f"{sorted(models)} with a collector", look)

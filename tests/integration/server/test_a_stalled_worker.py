@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from server_harness import GATE_SOURCE, Gate, Server, StreamClient, arrays, tensor
+
+from tests.integration.server.harness import GATE_SOURCE, Gate, Server, StreamClient, arrays, tensor
 
 X = tensor("x", np.ones((1, 1), np.float32))
 ABANDONED = 400

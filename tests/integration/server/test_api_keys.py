@@ -15,10 +15,11 @@ import requests
 import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from server_harness import Server, eventually, tensor
 from tritonclient.utils import InferenceServerException
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+
+from tests.integration.server.harness import Server, eventually, tensor
 
 SECONDS = 60
 ENV = "ATHERIA_API_KEYS_FILE"

@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from server_harness import arrays, eventually
+
+from tests.integration.server.harness import arrays, eventually
 
 
 def test_a_lone_request_is_dispatched_at_once_when_idle(gate_server: Any, stub: Any) -> None:

@@ -13,10 +13,10 @@ import grpc
 import numpy as np
 import pytest
 import requests
-from server_harness import GATE_SOURCE, Server, eventually
 from websockets.sync.client import connect
 
 from atheria_server.transport.status_details import ERROR_INFO, RETRY_INFO, STATUS
+from tests.integration.server.harness import GATE_SOURCE, Server, eventually
 
 SECONDS = 60
 REFUSED = 'atheria_rejected_requests_total{model="m",reason="caller_limit"}'

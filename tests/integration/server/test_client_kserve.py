@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_environments import INSTALL_SECONDS, python_of
+
+from tests.integration.server.client_environments import INSTALL_SECONDS, python_of
 
 CALLS = Path(__file__).with_name("clients") / "kserve_calls.py"
 DATATYPES = ("BOOL", "UINT8", "UINT64", "INT8", "INT64", "FP16", "FP32", "FP64", "BYTES")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as by_grpc
 import tritonclient.http as by_http
-from server_harness import Server
 from tritonclient.utils import InferenceServerException
+
+from tests.integration.server.harness import Server
 
 VALUES = np.array([[0.5, -3.0, 1e38, np.inf]], ml_dtypes.bfloat16)
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
-from server_harness import tensor
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from tests.integration.server.harness import tensor
 
 TENSORS = (
     np.array([[True, False]]),

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_harness import Server, eventually
 
 from atheria_operator.domain.status.phases import Phase, Step, read_step
+from tests.integration.server.harness import Server, eventually
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "torch-program" / "export.py"
 PIECES = 4000

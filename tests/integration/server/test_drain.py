@@ -12,9 +12,17 @@ import numpy as np
 import pytest
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from server_harness import GATE_SOURCE, Gate, Server, StreamClient, arrays, eventually, tensor
 
 from atheria_contract import names
+from tests.integration.server.harness import (
+    GATE_SOURCE,
+    Gate,
+    Server,
+    StreamClient,
+    arrays,
+    eventually,
+    tensor,
+)
 
 X = tensor("x", np.ones((1, 1), np.float32))
 

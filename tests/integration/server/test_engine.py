@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from server_harness import GATE_SOURCE, Gate, Server, arrays
+
+from tests.integration.server.harness import GATE_SOURCE, Gate, Server, arrays
 
 
 def test_a_call_of_higher_priority_overtakes_those_that_wait(tmp_path: Path) -> None:

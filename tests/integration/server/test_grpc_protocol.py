@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ import tritonclient.grpc as triton
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from server_harness import StreamClient, tensor
 from tritonclient.utils import InferenceServerException
+
+from atheria_contract.generated import inference_pb2 as pb
+from atheria_contract.generated import inference_pb2_grpc as pb_grpc
+from tests.integration.server.harness import StreamClient, tensor
 
 
 @pytest.fixture
@@ -45,7 +50,8 @@ def test_metadata_lists_inputs_and_outputs_with_their_shapes(client: triton.Infe
     outputs = {item.name: (item.datatype, list(item.shape)) for item in metadata.outputs}
     assert inputs == {"state": ("FP32", [-1, 16, -1, -1]), "seed": ("INT64", [-1])}
     assert outputs["metrics"] == ("FP32", [-1, 5])
-    assert set(outputs) == {"state", "density", "phase", "metrics"}
+    assert outputs["picture"] == ("UINT8", [-1, 2, -1, -1])
+    assert set(outputs) == {"state", "density", "phase", "metrics", "picture"}
 
 
 def test_all_outputs_come_without_a_wish_and_only_the_wanted_ones_with_one(
@@ -179,3 +185,24 @@ def test_only_the_worker_loads_torch(qca_server: Any) -> None:
     maps = Path(f"/proc/{qca_server.process.pid}/maps").read_text()
     assert "grpc" in maps
     assert "libtorch" not in maps
+
+
+async def test_a_burst_is_answered_or_refused_in_words_and_never_cut_off(qca_server: Any) -> None:
+    asked = pb.ModelInferRequest(model_name="qca")
+    one = asked.inputs.add(name="seed", datatype="INT64", shape=[1])
+    one.contents.int64_contents.append(1)
+    for key, value in SIZE.items():
+        asked.parameters[key].int64_param = value
+
+    async def code(stub: Any) -> grpc.StatusCode:
+        try:
+            await stub.ModelInfer(asked, timeout=120)
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+    async with grpc.aio.insecure_channel(str(qca_server.grpc)) as channel:
+        stub = pb_grpc.GRPCInferenceServiceStub(channel)
+        codes = Counter(await asyncio.gather(*(code(stub) for _ in range(3000))))
+    assert codes[grpc.StatusCode.OK] > 0
+    assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}, codes

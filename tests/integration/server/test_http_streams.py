@@ -6,15 +6,17 @@ import contextlib
 import json
 import signal
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
-from server_harness import CALL_SECONDS, GATE_SOURCE, Server, eventually
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from tests.integration.server.harness import CALL_SECONDS, GATE_SOURCE, Server, eventually
 
 SIZE = {"height": 16, "width": 16}
 
@@ -138,7 +140,6 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("unknown parameter", body(colour=1), "", "unknown parameter 'colour'"),
     ("unknown input", body(name="z"), "", "unknown input 'z'"),
     ("a frame before the first", body(from_frame=-1), "", "from_frame is -1"),
-    ("a wish for binary", body(binary_data_output=True), "", "frames are JSON"),
     ("a wrong policy", body(), "?slow=maybe", "slow is 'maybe'; allowed: drop, wait"),
 ]
 
@@ -155,6 +156,36 @@ def test_a_wrong_request_is_an_ordinary_400_or_one_error_message(
         error = receive(ws)
         assert words in error["error"]
         assert (error["code"], error["reason"]) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+
+
+def test_events_cannot_carry_binary_tensors(gate_server: Any) -> None:
+    answer = post(gate_server, body(binary_data_output=True))
+    assert answer.status_code == 400
+    assert "events are JSON" in answer.json()["error"]
+
+
+def test_a_websocket_takes_and_gives_binary_tensors_that_equal_those_of_json(ws: Any) -> None:
+    x = np.array([[1.5, -2.0]], np.float32)
+    asked = {"name": "x", "datatype": "FP32", "shape": [1, 2]}
+    ws.send(json.dumps({"inputs": [{**asked, "data": x.ravel().tolist()}], "parameters": {"count": 2}}))
+    plain = until_end(ws)
+    raw = {
+        "inputs": [{**asked, "parameters": {"binary_data_size": x.nbytes}}],
+        "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
+        "parameters": {"count": 2},
+    }
+    head = json.dumps(raw).encode()
+    ws.send(struct.pack("<I", len(head)) + head + x.tobytes())
+    for expected in plain[:-1]:
+        found = ws.recv(timeout=CALL_SECONDS)
+        assert isinstance(found, bytes)
+        length = struct.unpack_from("<I", found)[0]
+        document = json.loads(found[4 : 4 + length])
+        (output,) = document["outputs"]
+        assert output["parameters"] == {"binary_data_size": len(found) - 4 - length}
+        assert np.frombuffer(found[4 + length :], np.float32).tolist() == expected["outputs"][0]["data"]
+        assert (document["index"], document["digest"]) == (expected["index"], expected["digest"])
+    assert receive(ws) == plain[-1]
 
 
 def test_a_single_answer_cannot_begin_at_a_frame(gate_server: Any) -> None:
@@ -180,13 +211,15 @@ def test_an_unknown_model_has_no_websocket(gate_server: Any) -> None:
     assert b"serves 'm'" in refused.value.response.body
 
 
-def test_binary_messages_and_impatient_viewers_are_told_why_they_are_disconnected(
-    gate_server: Any, stub: Any, gate: Any
-) -> None:
-    with connect(socket_url(gate_server), open_timeout=CALL_SECONDS) as ws:
-        ws.send(b"\x00")
-        with pytest.raises(ConnectionClosed, match="JSON text"):
-            ws.recv(timeout=CALL_SECONDS)
+@pytest.mark.parametrize("message", [b"", b"\x00", b"\x00\x00\x00\x00{}", b"\x03\x00\x00\x00{}"])
+def test_a_binary_message_that_does_not_fit_its_length_is_an_error_message(ws: Any, message: bytes) -> None:
+    ws.send(message)
+    assert "begin with the JSON's length" in receive(ws)["error"]
+    ws.send(json.dumps(body(count=1)))
+    assert until_end(ws)[-1]["final"]
+
+
+def test_impatient_viewers_are_told_why_they_are_disconnected(gate_server: Any, stub: Any, gate: Any) -> None:
     with (
         gate.held(stub),
         connect(socket_url(gate_server), open_timeout=CALL_SECONDS) as ws,

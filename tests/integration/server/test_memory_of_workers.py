@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
-from server_harness import Gate, Server, arrays
+
+from tests.integration.server.harness import Gate, Server, arrays
 
 SOURCE = "python://greedy_model:GreedyApi"
 TOO_MUCH = 1024 * 1024 * 1024

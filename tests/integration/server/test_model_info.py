@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton
-from server_harness import GATE_SOURCE, Gate, Server, tensor
 from tritonclient.utils import InferenceServerException
+
+from tests.integration.server.harness import GATE_SOURCE, Gate, Server, tensor
 
 SECONDS = 60
 

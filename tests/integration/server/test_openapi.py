@@ -10,7 +10,8 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
-from server_harness import Server
+
+from tests.integration.server.harness import Server
 
 SECONDS = 60
 JSON = "application/json"

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from server_harness import SERVED, Server
+
+from tests.integration.server.harness import SERVED, Server
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from server_harness import Server
+
+from tests.integration.server.harness import Server
 
 SECONDS = 60
 

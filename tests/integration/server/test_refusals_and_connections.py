@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton
-from server_harness import Server, tensor
 
 from atheria_server.transport.status_details import ERROR_INFO, RETRY_INFO, STATUS
+from tests.integration.server.harness import Server, tensor
 
 SECONDS = 60
 

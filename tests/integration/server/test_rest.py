@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from server_harness import arrays
+
+from tests.integration.server.harness import arrays
 
 HEADER = "Inference-Header-Content-Length"
 SECONDS = 60

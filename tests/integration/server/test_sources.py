@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from server_harness import SERVED, Server
 
 from atheria_contract.generated import inference_pb2 as pb
+from tests.integration.server.harness import SERVED, Server
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "torch-program" / "export.py"
 

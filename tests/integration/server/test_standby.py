@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_harness import GATE_SOURCE, Gate, Server, Stub, eventually
 
 from atheria_contract import names
 from atheria_contract.serving import ServingConfig, StandbyConfig
 from atheria_contract.standby import standby_token, token_digest
+from tests.integration.server.harness import GATE_SOURCE, Gate, Server, Stub, eventually
 
 TOKEN = standby_token(b"k" * 32, "demo", "m")
 

@@ -7,7 +7,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from server_harness import GATE_SOURCE, Server
+
+from tests.integration.server.harness import GATE_SOURCE, Server
 
 NO_DIGEST = "sha256:" + "0" * 64
 CASES: list[tuple[str, list[str], tuple[str, ...]]] = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from server_harness import Gate, StreamClient, eventually, tensor
+
+from tests.integration.server.harness import Gate, StreamClient, eventually, tensor
 
 X = tensor("x", np.ones((1, 1), np.float32))
 

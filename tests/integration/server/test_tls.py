@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton
-from server_harness import GATE_SOURCE, Server, eventually, tensor
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceStub
 from atheria_local.pki import Authority, Certificate
+from tests.integration.server.harness import GATE_SOURCE, Server, eventually, tensor
 
 SECONDS = 60
 VARIABLES = ("ATHERIA_TLS_CERT_FILE", "ATHERIA_TLS_KEY_FILE", "ATHERIA_TLS_CLIENT_CA_FILE")

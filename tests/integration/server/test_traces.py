@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import queue
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent import futures
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from server_harness import GATE_SOURCE, Gate, Server, StreamClient, eventually, tensor
+
+from tests.integration.server.collector import Collector, attributes
+from tests.integration.server.harness import GATE_SOURCE, Gate, Server, StreamClient, eventually, tensor
 
 ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -92,50 +92,6 @@ def test_an_exporter_that_is_not_there_ends_the_start_and_names_the_extra(
         server.kill()
     assert "OTEL_TRACES_EXPORTER asks for spans" in server.lines[-1]
     assert "install atheria[otel]" in server.lines[-1]
-
-
-class Collector:
-    """Takes spans by OTLP over gRPC."""
-
-    def __init__(self) -> None:
-        trace = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
-        self._received: queue.Queue[Any] = queue.Queue()
-        self._spans: list[Any] = []
-        self.resource: dict[str, str] = {}
-        self._answer = trace.ExportTraceServiceResponse()
-        export = grpc.unary_unary_rpc_method_handler(
-            self._export, trace.ExportTraceServiceRequest.FromString, lambda a: a.SerializeToString()
-        )
-        self._server = grpc.server(futures.ThreadPoolExecutor(2))
-        service = "opentelemetry.proto.collector.trace.v1.TraceService"
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, {"Export": export}),)
-        )
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        self._server.start()
-
-    def stop(self) -> None:
-        self._server.stop(None).wait(10)
-
-    def spans(self, name: str, trace_id: str = "") -> list[Any]:
-        """The spans so far of that name, of one trace if it is given."""
-        while not self._received.empty():
-            for sent in self._received.get().resource_spans:
-                self.resource.update({a.key: a.value.string_value for a in sent.resource.attributes})
-                self._spans.extend(span for scope in sent.scope_spans for span in scope.spans)
-        return [span for span in self._spans if span.name == name and trace_id in ("", span.trace_id.hex())]
-
-    def one(self, name: str, trace_id: str) -> Any:
-        [found] = eventually(f"a span {name} of {trace_id}", lambda: self.spans(name, trace_id))
-        return found
-
-    def _export(self, request: Any, _: Any) -> Any:
-        self._received.put(request)
-        return self._answer
-
-
-def attributes(span: Any) -> dict[str, Any]:
-    return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}
 
 
 @pytest.fixture(scope="module")

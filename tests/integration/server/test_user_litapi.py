@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton
-from server_harness import Server, StreamClient, eventually, tensor
 from tritonclient.utils import InferenceServerException
+
+from tests.integration.server.harness import Server, StreamClient, eventually, tensor
 
 SECONDS = 60
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from server_harness import Server
+
+from tests.integration.server.harness import Server
 
 
 @pytest.fixture(scope="module")

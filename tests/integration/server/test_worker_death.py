@@ -12,7 +12,16 @@ import grpc
 import numpy as np
 import pytest
 import requests
-from server_harness import GATE_SOURCE, Gate, Server, StreamClient, arrays, eventually, tensor
+
+from tests.integration.server.harness import (
+    GATE_SOURCE,
+    Gate,
+    Server,
+    StreamClient,
+    arrays,
+    eventually,
+    tensor,
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from atheria_cli.demo.cluster import Cluster, ClusterError, wait_for
+from atheria_cli.cluster import Cluster, ClusterError, wait_for
 
 
 def program(folder: Path, name: str, body: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from atheria_cli.demo.picture import colours, contact_sheet, terminal
+from atheria_cli.picture import colours, contact_sheet, terminal
 
 
 def test_the_lowest_value_is_darkest_and_the_highest_brightest() -> None:
@@ -27,6 +27,19 @@ def test_a_flat_field_is_drawn_without_dividing_by_zero() -> None:
 def test_the_terminal_shows_two_rows_of_cells_a_line() -> None:
     text = terminal(np.zeros((64, 64), np.float32), 0, 1, width=32)
     assert text.plain.splitlines() == ["▀" * 32] * 16
+
+
+def test_a_frame_is_never_wider_than_the_terminal_has_room() -> None:
+    text = terminal(np.zeros((60, 60), np.float32), 0, 1, width=40)
+    assert {len(line) for line in text.plain.splitlines()} == {30}
+
+
+def test_pixels_are_drawn_in_their_own_colours_and_as_shades_by_their_brightness() -> None:
+    image = np.zeros((4, 2, 3), np.uint8)
+    image[:, 1] = 255
+    text = terminal(image, 0, 255, width=2)
+    assert "rgb(255,255,255) on rgb(255,255,255)" in {str(span.style) for span in text.spans}
+    assert terminal(image, 0, 255, width=2, colour=False).plain.splitlines() == [" @"] * 2
 
 
 def test_without_colours_bright_cells_are_dense_characters() -> None:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atheria_cli.__main__ import app
-from atheria_cli.demo.cluster import Cluster
+from atheria_cli.cluster import Cluster
 
 MODEL = """
 apiVersion: v1
@@ -81,14 +81,14 @@ def test_a_manifest_that_cannot_be_replayed_is_refused(
     manifest = tmp_path / "model.yaml"
     manifest.write_text(text, encoding="utf-8")
     done = CliRunner().invoke(app, ["replay", str(calls), "--manifest", str(manifest)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert words in done.output
     assert done.output.startswith("replay: ")
 
 
 def test_without_a_model_it_says_which_options_name_one(calls: Path) -> None:
     done = CliRunner().invoke(app, ["replay", str(calls)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "give --model NAME of a model in the cluster, or --manifest FILE.yaml" in done.output
 
 
@@ -98,5 +98,22 @@ def test_calls_that_cannot_be_used_are_refused_with_their_line(tmp_path: Path) -
     bad = tmp_path / "calls.csv"
     bad.write_text("time,service_seconds\n1,soon\n", encoding="utf-8")
     done = CliRunner().invoke(app, ["replay", str(bad), "--manifest", str(manifest)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "calls.csv:2: service_seconds is 'soon'; allowed: a number from 0" in done.output
+
+
+def test_a_program_gets_the_same_figures(calls: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "model.yaml"
+    manifest.write_text(MODEL, encoding="utf-8")
+    done = CliRunner().invoke(
+        app, ["replay", str(calls), "--manifest", str(manifest), "--usd-per-hour", "3.6", "-o", "json"]
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.output)
+    assert (found["calls"], found["work_slot_seconds"], found["basis"]) == (96, 144, "modelled")
+    rows = {row["policy"]: row for row in found["rows"]}
+    assert {"as given", "fixed 3"} <= set(rows)
+    for row in rows.values():
+        assert row["usd"] == pytest.approx(row["gpu_seconds"] / 1000)
+        assert 0 <= row["late_share"] <= 1
+    assert found["clairvoyant"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from typer.testing import CliRunner
 
 from atheria_cli.__main__ import app
-from atheria_cli.demo.cluster import Cluster, ClusterError
+from atheria_cli.cluster import Cluster, ClusterError
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def test_each_verb_sets_its_annotation(monkeypatch: pytest.MonkeyPatch, verb: st
     (arguments,) = calls
     assert arguments[:5] == ("annotate", "atheriamodels.atheria.dev", "qca", "-n", "demo")
     assert arguments[5].startswith(annotation)
-    assert "Progressing" in done.output
+    assert "atheria rollout status qca -n demo" in done.output
 
 
 def test_what_kubectl_refuses_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +45,37 @@ def test_what_kubectl_refuses_is_said_in_its_words(monkeypatch: pytest.MonkeyPat
     done = CliRunner().invoke(app, ["rollout", "promote", "qca"])
     assert done.exit_code == 1
     assert "not found" in done.output
+
+
+def test_the_status_for_programs_says_whether_it_is_over_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    body: dict[str, Any] = {
+        "metadata": {"name": "qca", "namespace": "demo", "generation": 2},
+        "status": {
+            "rollout": {"phase": "Complete", "proven": True},
+            "revisions": [{"name": "qca-1", "weight": 100}],
+            "conditions": [
+                {
+                    "type": "Progressing",
+                    "status": "False",
+                    "reason": "Complete",
+                    "message": "all calls on qca-1",
+                    "observedGeneration": 2,
+                }
+            ],
+        },
+    }
+    monkeypatch.setattr(Cluster, "kubectl", lambda *_: json.dumps(body))
+    done = CliRunner().invoke(app, ["rollout", "status", "qca", "-o", "json"])
+    assert json.loads(done.output) == {
+        "phase": "Complete",
+        "proven": True,
+        "is_seen": True,
+        "is_over": True,
+        "reason": "Complete",
+        "message": "all calls on qca-1",
+        "revisions": [{"name": "qca-1", "weight": 100}],
+    }
+    body["metadata"]["generation"] = 3
+    done = CliRunner().invoke(app, ["rollout", "status", "qca", "-o", "json"])
+    found = json.loads(done.output)
+    assert (found["is_seen"], found["is_over"]) == (False, False)

@@ -30,6 +30,13 @@ def test_variables_are_read() -> None:
     assert (settings.demand_target, settings.pod_name) == ("operator:8002", "gateway-0")
 
 
+def test_the_live_page_is_off_unless_it_is_asked_for() -> None:
+    assert not settings_from({}).has_live_page
+    assert settings_from({"ATHERIA_LIVE_PAGE": "on"}).has_live_page
+    with pytest.raises(ValueError, match="ATHERIA_LIVE_PAGE is 'yes', allowed is one of on, off"):
+        settings_from({"ATHERIA_LIVE_PAGE": "yes"})
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "many", "4000"])
 def test_a_value_out_of_bounds_names_the_variable_the_value_and_the_bounds(value: str) -> None:
     with pytest.raises(

@@ -45,6 +45,18 @@ def test_missing_programs_name_their_debian_packages(monkeypatch: pytest.MonkeyP
         prerequisites.check_machine(first_build=False)
 
 
+@pytest.mark.parametrize(("there", "installed"), [((), ["chromium"]), (("chromium-browser",), [])])
+def test_a_browser_is_installed_where_there_is_none_and_the_cluster_does_not_want_one(
+    monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], installed: list[str]
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(prerequisites, "run", lambda command, **_: commands.append(command))
+    monkeypatch.setattr(shutil, "which", lambda name, **_: name if name in (*there, "apt-get") else None)
+    prerequisites.install_browser()
+    assert [package for command in commands[1:] for package in command[5:]] == installed
+    assert "chromium" not in prerequisites.missing_packages()
+
+
 def test_a_small_disk_says_how_much_is_free_and_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(prerequisites, "missing_packages", list)

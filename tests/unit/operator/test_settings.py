@@ -67,3 +67,34 @@ def test_a_wrong_value_is_named_with_what_is_allowed(environment: dict[str, str]
     with pytest.raises(SettingsError) as refused:
         read_settings(environment)
     assert words in str(refused.value)
+
+
+def test_calls_to_pods_are_plain_unless_told_otherwise_and_a_wrong_issuer_is_named() -> None:
+    assert read_settings(IMAGE).pod_tls is None
+    told = {
+        **IMAGE,
+        names.ENV_POD_NAMESPACE: "system",
+        "ATHERIA_POD_TLS_MODE": "internal",
+        "ATHERIA_POD_TLS_NAME": "atheria",
+    }
+    found = read_settings(told).pod_tls
+    assert found is not None
+    assert (found.name, found.for_models, found.issuer) == ("atheria", True, None)
+    told["ATHERIA_POD_TLS_MODE"] = "cert-manager"
+    issuer = '{"name": "models", "kind": "ClusterIssuer", "group": "cert-manager.io"}'
+    found = read_settings({**told, "ATHERIA_POD_TLS_ISSUER": issuer, "ATHERIA_POD_TLS_MODELS": "off"}).pod_tls
+    assert found is not None
+    assert found.issuer is not None
+    assert (found.issuer.name, found.for_models) == ("models", False)
+    for variables, words in (
+        ({"ATHERIA_POD_TLS_MODE": "on"}, "use one of plain, internal, cert-manager"),
+        (
+            {"ATHERIA_POD_TLS_MODE": "cert-manager", "ATHERIA_POD_TLS_ISSUER": "models"},
+            "podTls.certManager.issuerRef",
+        ),
+        ({names.ENV_POD_NAMESPACE: ""}, f"{names.ENV_POD_NAMESPACE} is empty"),
+        ({"ATHERIA_POD_TLS_NAME": ""}, "ATHERIA_POD_TLS_NAME is empty"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            read_settings({**told, **variables})
+        assert words in str(caught.value)

@@ -54,6 +54,9 @@ class Api:
         self.models[0]["metadata"]["finalizers"] = patch["metadata"]["finalizers"]
         self.calls.append("strip")
 
+    def delete_namespaced_lease(self, name: str, namespace: str, **_: Any) -> None:
+        self.calls.append(f"lease {namespace}/{name}")
+
     def sleep(self, seconds: float) -> None:
         self.now_seconds += seconds
 
@@ -63,6 +66,7 @@ class Api:
             objects=api,
             apps=api,
             core=api,
+            leases=api,
             namespaces=namespaces,
             now=lambda: self.now_seconds,
             sleep=self.sleep,
@@ -72,10 +76,14 @@ class Api:
         )
 
 
+STOPPED = ("scale atheria-system/op 0", "lease atheria-system/atheria-operator")
+"""The operator, and its Lease goes after it."""
+
+
 def test_the_operator_is_stopped_before_its_finalizer_is_taken_off() -> None:
     api = Api(names.FINALIZER, "other.dev/keep")
     api.run()
-    assert api.calls == ["scale atheria-system/op 0", "strip"]
+    assert api.calls == [*STOPPED, "strip"]
     assert api.models[0]["metadata"]["finalizers"] == ["other.dev/keep"]
 
 
@@ -83,7 +91,7 @@ def test_with_named_namespaces_only_these_are_looked_at() -> None:
     api = Api(names.FINALIZER)
     api.run(namespaces=["team-a", "demo"])
     round_of_lists = ["list team-a", "list demo"]
-    assert api.calls == ["scale atheria-system/op 0", *round_of_lists, "strip", *round_of_lists]
+    assert api.calls == [*STOPPED, *round_of_lists, "strip", *round_of_lists]
     elsewhere = Api(names.FINALIZER)
     elsewhere.run(namespaces=["team-a"])
     assert "strip" not in elsewhere.calls
@@ -92,7 +100,7 @@ def test_with_named_namespaces_only_these_are_looked_at() -> None:
 def test_a_stuck_operator_and_stuck_models_only_cost_time() -> None:
     api = Api(names.FINALIZER, pod_stays=True)
     api.run(delete_models=True)
-    assert api.calls == ["delete", "scale atheria-system/op 0", "strip"]
+    assert api.calls == ["delete", *STOPPED, "strip"]
     assert api.now_seconds <= 40
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from atheria_server.core.trace_context import TraceContext
+from atheria_contract.trace_context import TraceContext
 from atheria_server.current_trace import TRACE
 from atheria_server.log import LineFormatter
 

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from atheria_contract.trace_context import TraceContext
 from atheria_server.core.bucket_labels import MAX_LABELS
-from atheria_server.core.trace_context import TraceContext
 from atheria_server.current_trace import TRACE
 from atheria_server.engine.calls import Call, plain_call
 from atheria_server.metrics import STAGES, ServerMetrics

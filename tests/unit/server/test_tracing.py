@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from atheria_contract.trace_context import TraceContext
 from atheria_server.core.errors import ExpiredError, StartError
-from atheria_server.core.trace_context import TraceContext
 from atheria_server.current_trace import TRACE
-from atheria_server.tracing import Tracing, asking_variable, exporter_names, start_tracing
+from atheria_server.tracing import Tracing, start_tracing
 
 NO_EXTRA = "the extra `otel` is not installed: the spans are not tested here"
 PARENT = TraceContext(
@@ -60,48 +60,6 @@ async def in_a_call(spans: Spans, work: Any, parent: TraceContext | None = None)
             return await work()
 
     return await asyncio.create_task(call())
-
-
-@pytest.mark.parametrize(
-    ("environment", "asked_by"),
-    [
-        ({}, ""),
-        ({"OTEL_SERVICE_NAME": "x", "OTEL_RESOURCE_ATTRIBUTES": "a=b"}, ""),
-        (ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "x"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
-        ({"OTEL_TRACES_EXPORTER": "console"}, "OTEL_TRACES_EXPORTER"),
-        ({"OTEL_TRACES_EXPORTER": "none", **ENDPOINT}, ""),
-        ({"OTEL_SDK_DISABLED": "TRUE", **ENDPOINT}, ""),
-        ({"OTEL_SDK_DISABLED": "false", **ENDPOINT}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
-    ],
-)
-def test_spans_are_off_unless_a_standard_variable_asks_for_them(
-    environment: Mapping[str, str], asked_by: str
-) -> None:
-    assert asking_variable(environment) == asked_by
-
-
-@pytest.mark.parametrize(
-    ("environment", "names"),
-    [
-        ({}, ["otlp_proto_grpc"]),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, ["otlp_proto_http"]),
-        (
-            {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
-            ["otlp_proto_grpc"],
-        ),
-        ({"OTEL_TRACES_EXPORTER": "console, otlp"}, ["console", "otlp_proto_grpc"]),
-    ],
-)
-def test_the_exporter_is_the_one_of_the_variables(environment: Mapping[str, str], names: list[str]) -> None:
-    assert exporter_names(environment) == names
-
-
-def test_a_protocol_that_otlp_does_not_have_is_named_with_the_allowed_ones() -> None:
-    with pytest.raises(
-        StartError, match=r"OTEL_EXPORTER_OTLP_PROTOCOL is 'thrift'; allowed: grpc, http/protobuf"
-    ):
-        exporter_names({"OTEL_EXPORTER_OTLP_PROTOCOL": "thrift"})
 
 
 def test_nothing_is_imported_while_spans_are_off(monkeypatch: pytest.MonkeyPatch) -> None:

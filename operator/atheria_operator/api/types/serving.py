@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from atheria_contract import names
 from atheria_operator.api.types.fields import (
     SOURCE_FORMS,
     SOURCE_PATTERN,
@@ -27,7 +28,8 @@ class Memory(Part):
     weights: Bytes = Field(
         default="",
         description="Weights in fp32 (4 bytes a parameter) of one copy of the model, e.g. 6Gi; spec.precision makes them smaller. "
-        "What a pod has counted (status.precision.weightBytes) goes before. Default: empty, unknown.",
+        "What a pod has counted (status.precision.weightBytes) goes before. With runtime custom: as its container loads them, on all "
+        "its devices together. Default: empty, unknown.",
     )
     activationsPerRow: Bytes = Field(
         default="",
@@ -36,6 +38,30 @@ class Memory(Part):
     cachePerRow: Bytes = Field(
         default="",
         description="Key-value cache or other state that is kept for one row of a batch, e.g. 64Mi. Default: empty, none.",
+    )
+
+
+HttpPath = Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=256)]
+MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length=128)]
+
+
+class Custom(Part):
+    """What Atheria has to know of a container that is not its own."""
+
+    readyPath: HttpPath = Field(
+        default="/health",
+        description="Answers GET at port 8000 with 200 once the model is loaded and warm, and not before. Default: /health.",
+    )
+    livePath: HttpPath = Field(
+        default="/health",
+        description="Answers GET at port 8000 with 200 while the server need not be started anew. Default: /health.",
+    )
+    inFlightMetrics: list[MetricName] = Field(
+        default=[],
+        max_length=8,
+        description="Series at /metrics of port 8000 whose sum is the calls accepted and not answered, running and waiting, e.g. "
+        "vllm:num_requests_running and vllm:num_requests_waiting: of several pods the idlest go first. Default: none, any goes. "
+        "At most 8.",
     )
 
 
@@ -59,6 +85,16 @@ class Model(Part):
                 },
             ]
         },
+    )
+    runtime: Literal["atheria", "text", "custom"] = Field(
+        default=names.RUNTIME_ATHERIA,
+        description="What serves it: atheria; text, Atheria's server for causal language models (a folder with config.json, safetensors and "
+        "tokenizer.json, or builtin://sceneline), whose calls share a running batch; or custom, a container of your own named model in spec.podTemplate that speaks "
+        "HTTP/1.1 at port 8000 (and gRPC at 8001, if it does), told the source by $(ATHERIA_MODEL). Default: atheria.",
+    )
+    custom: Custom | None = Field(
+        default=None,
+        description="With runtime custom: how its container tells its state. Default: by /health.",
     )
     parameters: dict[str, Preserved] = Field(
         default={},

@@ -19,13 +19,16 @@ from atheria_operator.api.types.optimization import (
 from atheria_operator.api.types.rollout import Rollout
 from atheria_operator.api.types.scaling import Scaling
 from atheria_operator.api.types.serving import Batching, Concurrency, Hardware, Model
+from atheria_operator.api.types.text import Attention, KvCache, only_text_models_have_them
 
 
 class AtheriaModelSpec(Part):
     """What the user wants."""
 
     model_config = ConfigDict(
-        json_schema_extra=refusals(compiled_code_is_signed(), batches_are_compiled_up_to_their_size())
+        json_schema_extra=refusals(
+            compiled_code_is_signed(), batches_are_compiled_up_to_their_size(), only_text_models_have_them()
+        )
     )
 
     model: Model = Field(description="What to serve. Required.")
@@ -47,6 +50,14 @@ class AtheriaModelSpec(Part):
     )
     compile: Compile = Field(
         default=Compile(), description="Whether the model's functions are compiled. Default: off."
+    )
+    kvCache: KvCache | None = Field(
+        default=None,
+        description="With model.runtime text: how keys and values are kept. Default: as the model computes them.",
+    )
+    attention: Attention | None = Field(
+        default=None,
+        description="With model.runtime text: how attention is computed. Default: by length and device.",
     )
     quality: Quality = Field(
         default=Quality(),

@@ -12,6 +12,7 @@ from atheria_operator.api.types.decision import ScaleDecision
 from atheria_operator.api.types.fields import Part, Preserved
 from atheria_operator.api.types.rollout import RolloutStatus
 from atheria_operator.api.types.standby import StandbyStatus
+from atheria_operator.api.types.text import KvCacheStatus
 
 
 class Condition(Part):
@@ -19,7 +20,7 @@ class Condition(Part):
 
     type: str = Field(
         max_length=316,
-        description="Name of the fact: Accepted, Ready, Warm, Active, QualityAccepted, Progressing or UpgradeAvailable.",
+        description="Name of the fact: Accepted, Ready, Warm, Active, QualityAccepted, Progressing and others.",
     )
     status: Literal["True", "False", "Unknown"] = Field(
         description="Whether it holds: True, False or Unknown."
@@ -396,7 +397,8 @@ class AtheriaModelStatus(Part):
         description="Facts by type: Accepted (the spec can be served), Ready (the spec as it is answers calls, or will after a wake), "
         "Warm (a pod is loaded and warmed up), Active (pods are asked for), QualityAccepted (the variant was compared with its fp32 "
         "baseline), Progressing (a change is on its way; False also when it was given up), UpgradeAvailable (the operator has "
-        "another server image), ScalerReady (with another scaling.class than atheria: that autoscaler can work).",
+        "another server image), ScalerReady (with another scaling.class than atheria: that autoscaler can work), KvCacheAccepted (a "
+        "compressed spec.kvCache runs in the precision that was asked for).",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     phase: str | None = Field(
@@ -469,6 +471,7 @@ class AtheriaModelStatus(Part):
     quality: QualityStatus | None = Field(default=None, description="The variant against its baseline.")
     precision: PrecisionStatus | None = Field(default=None, description="What the weights are kept as.")
     compileCache: CompileCacheStatus | None = Field(default=None, description="What became of compiled code.")
+    kvCache: KvCacheStatus | None = Field(default=None, description="What became of spec.kvCache.")
     warmup: list[WarmBucket] = Field(
         default=[],
         max_length=64,

@@ -6,6 +6,7 @@ from typing import Any
 
 from atheria_operator.api.model import ModelIntent
 from atheria_operator.domain.desired.pod_template import name_revision
+from atheria_operator.domain.desired.pod_tls import certificate_labels
 from atheria_operator.domain.desired.revision import DesiredRevision
 from atheria_operator.domain.names import common_labels, owned_metadata, pod_selector
 
@@ -13,7 +14,7 @@ from atheria_operator.domain.names import common_labels, owned_metadata, pod_sel
 def build_deployment(intent: ModelIntent, revision: DesiredRevision) -> dict[str, Any]:
     """Without spec.replicas: that field is the autoscaler's."""
     selector = pod_selector(intent.key, revision.hash)
-    labels = {**common_labels(intent.key), **selector}
+    labels = {**common_labels(intent.key), **selector, **certificate_labels(has_tls=revision.has_tls)}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -10,6 +10,7 @@ from atheria_contract import names
 from atheria_operator.api.model import HardwareProfile, ModelIntent, ScalingClass
 from atheria_operator.domain.desired.config_map import build_config_map
 from atheria_operator.domain.desired.deployment import build_deployment
+from atheria_operator.domain.desired.made_with import differing_values, made_with, settings_text
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.desired.revision import DesiredRevision, build_revision, digest_of
 from atheria_operator.domain.desired.service_account import build_service_account
@@ -49,12 +50,20 @@ class Plan:
     """Who takes calls, and who may have pods."""
     image: str
     """The default server image that the revision was rendered with."""
+    active_image: str
+    """That of the revision that takes the calls."""
+    active_values: tuple[str, ...]
+    """The chart's values, other than the image, in which that one differs from the revision."""
     newer_image: str
     """The operator's default server image where following it would make another revision; empty otherwise."""
-    upgrade: Member | None
-    """How far a model that follows the default image is with it; None for one that does not."""
+    newer_values: tuple[str, ...]
+    """The chart's values that have changed since, other than the image, and wait for the model's turn."""
+    upgrade: Member
+    """How far the model is with the operator's settings: those that it follows."""
     turn: Turn
-    """What such a model was told."""
+    """What it was told of them."""
+    is_held_back: bool
+    """It follows, and waits for its turn."""
     apply: tuple[Mapping[str, Any], ...]
     """Objects that are missing or differ, in the order in which to apply them."""
     initial_replicas: int
@@ -83,23 +92,34 @@ def build_plan(
     outside: Outside,
 ) -> Plan:
     """`before` is the rollout as it is stored, empty for a new model."""
+    deployments = observed.deployments(intent.uid)
+    target = defaults
+    if not outside.follows_default_image and before.active in deployments:
+        target = replace(defaults, image=made_with(deployments[before.active], defaults).image)
+    aimed = build_revision(intent, profile, target)
 
-    def image_of(name: str) -> str:
-        return _image_of(observed, intent.uid, name)
+    def effective(name: str, made: ServerDefaults) -> ServerDefaults:
+        """What the model overrides, e.g. by spec.podTemplate, is none of its affair."""
+        is_same = name == aimed.name or made == target or build_revision(intent, profile, made) == aimed
+        return target if is_same else made
 
-    image = defaults.image
-    may_follow = outside.turn.is_given or has_begun(before, image, image_of)
-    if not (outside.follows_default_image and may_follow):
-        image = image_of(before.active) or defaults.image
-    revision = build_revision(intent, profile, replace(defaults, image=image))
+    made = {name: effective(name, made_with(body, target)) for name, body in deployments.items()}
+    used = target
+    if not (outside.turn.is_given or has_begun(before, target, made)):
+        used = made.get(before.active, target)
+    revision = aimed if used == target else build_revision(intent, profile, used)
+
+    def would_change(other: ServerDefaults) -> bool:
+        return other != used and build_revision(intent, profile, other) != revision
+
     seen = RolloutObservation(
         desired=revision.name,
         revisions=observe_revisions(observed, intent.uid, outside),
         command_text=outside.command_text,
     )
     rollout, decision = decide_rollout(before, seen, intent.rollout, outside.now)
-    is_outdated = revision != build_revision(intent, profile, defaults)
-    upgrade = member_of(rollout, seen, defaults.image, image_of, is_outdated=is_outdated)
+    is_held_back = would_change(target)
+    of_active = made.get(rollout.active, used)
     wanted = [
         stamp(body)
         for body in (
@@ -107,7 +127,7 @@ def build_plan(
             build_config_map(intent, revision),
             build_pods_service(intent, revision),
             build_gateway_service(intent),
-            _with_image(build_deployment(intent, revision), image),
+            _with_defaults(build_deployment(intent, revision), used),
             *_autoscaler(intent),
         )
     ]
@@ -117,10 +137,14 @@ def build_plan(
         revision=revision,
         rollout=rollout,
         decision=decision,
-        image=image,
-        newer_image=defaults.image if is_outdated else "",
-        upgrade=upgrade if outside.follows_default_image else None,
+        image=used.image,
+        active_image=of_active.image,
+        active_values=differing_values(of_active, used),
+        newer_image=defaults.image if would_change(replace(used, image=defaults.image)) else "",
+        newer_values=differing_values(used, target) if is_held_back else (),
+        upgrade=member_of(rollout, seen, target, made, is_outdated=is_held_back),
         turn=outside.turn,
+        is_held_back=is_held_back,
         apply=tuple(body for body in wanted if _differs(body, observed, intent.uid)),
         initial_replicas=(
             initial_replicas(intent, observed, before.active) if revision.name in decision.may_run else 0
@@ -203,16 +227,13 @@ def _counted(before: RolloutState, after: RolloutState, outside: Outside) -> dic
     return {name: outside.calls[name] for name in shared if name in outside.calls}
 
 
-def _image_of(observed: Observed, owner_uid: str, revision: str) -> str:
-    """The default image that a revision was rendered with; empty where its Deployment does not say."""
-    body = observed.deployments(owner_uid).get(revision)
-    annotations = {} if body is None else body["metadata"].get("annotations") or {}
-    return str(annotations.get(names.ANNOTATION_SERVER_IMAGE) or "")
-
-
-def _with_image(deployment: Mapping[str, Any], image: str) -> dict[str, Any]:
+def _with_defaults(deployment: Mapping[str, Any], defaults: ServerDefaults) -> dict[str, Any]:
     metadata = dict(deployment["metadata"])
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), names.ANNOTATION_SERVER_IMAGE: image}
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        names.ANNOTATION_SERVER_IMAGE: defaults.image,
+        names.ANNOTATION_SERVER_SETTINGS: settings_text(defaults),
+    }
     return {**deployment, "metadata": metadata}
 
 

@@ -28,6 +28,8 @@ class DesiredRevision:
     config_json: str
     template: Mapping[str, Any]
     """Pod template without labels and ConfigMap of the revision."""
+    has_tls: bool = False
+    """Its pods speak TLS."""
 
 
 def build_revision(
@@ -42,6 +44,7 @@ def build_revision(
         name=revision_name(intent.key.name, digest),
         config_json=config_json,
         template=template,
+        has_tls=defaults.pod_tls,
     )
 
 

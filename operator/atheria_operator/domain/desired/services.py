@@ -20,7 +20,10 @@ def build_pods_service(intent: ModelIntent, revision: DesiredRevision) -> dict[s
             "type": "ClusterIP",
             "clusterIP": "None",
             "selector": pod_selector(intent.key, revision.hash),
-            "ports": [{**port, "targetPort": port["name"]} for port in _ports()],
+            "ports": [
+                {**port, "targetPort": port["name"]}
+                for port in (_tls_ports() if revision.has_tls else _ports())
+            ],
         },
     }
 
@@ -33,6 +36,11 @@ def build_gateway_service(intent: ModelIntent) -> dict[str, Any]:
         "metadata": owned_metadata(intent, intent.key.name, role=names.ROLE_GATEWAY),
         "spec": {"type": "ClusterIP", "ports": _ports()},
     }
+
+
+def _tls_ports() -> list[dict[str, Any]]:
+    """By this word, which EndpointSlices take over, the gateway knows how to speak to the pods of this revision."""
+    return [{**port, "appProtocol": names.APP_PROTOCOL_TLS} for port in _ports()]
 
 
 def _ports() -> list[dict[str, Any]]:

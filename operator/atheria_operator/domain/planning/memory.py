@@ -101,9 +101,13 @@ def memory_sum(intent: ModelIntent, measured_bytes: int | None) -> MemorySum:
 
 
 def available_bytes(intent: ModelIntent, profile: HardwareProfile) -> int | None:
-    """Memory of one device; without a device that of the container, as spec.podTemplate or the profile limits it. None = unknown."""
+    """Memory of one device; without a device that of the container, as spec.podTemplate or the profile limits it. None = unknown.
+
+    Of a custom container that of all its devices: our server holds the model on each of them, others split it.
+    """
     if profile.resource_name:
-        return profile.memory_bytes
+        copies = intent.device_count if intent.custom else 1
+        return None if profile.memory_bytes is None else profile.memory_bytes * copies
     for container in (intent.pod_template.get("spec") or {}).get("containers") or ():
         limits = (container.get("resources") or {}).get("limits") or {}
         if container.get("name") == names.CONTAINER_MODEL and "memory" in limits:

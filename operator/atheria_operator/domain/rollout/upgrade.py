@@ -1,24 +1,25 @@
-"""How far one model is with the operator's default server image, from its rollout and its Deployments.
+"""How far one model is with the operator's settings for all pods, from its rollout and its Deployments.
 
-Called by `domain.desired.plan`. Nothing is stored for it: each Deployment says with which image it was made, so that an operator
+Called by `domain.desired.plan`. Nothing is stored for it: each Deployment says with what it was made, so that an operator
 that starts in the middle of an upgrade sees the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from atheria_operator.domain.rollout.state import Phase, RolloutObservation, RolloutState
+from atheria_operator.domain.desired.pod_template import ServerDefaults
+from atheria_operator.domain.rollout.state import Phase, RevisionFacts, RolloutObservation, RolloutState
 from atheria_operator.domain.rollout.wave import Member, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What a model that opted in is told."""
+    """What a model is told."""
 
     is_given: bool = False
-    """It may follow the default image now."""
+    """It may follow the operator's settings now."""
     at_once: int = 1
     """Models that may do so at the same time."""
     stopped_by: str = ""
@@ -29,31 +30,33 @@ ALWAYS = Turn(is_given=True)
 """For who has nobody to wait for."""
 
 
-def has_begun(state: RolloutState, default_image: str, image_of: Callable[[str], str]) -> bool:
-    """Whether a revision with the default image is or was on its way, so that going on needs no turn.
+def has_begun(state: RolloutState, target: ServerDefaults, made: Mapping[str, ServerDefaults]) -> bool:
+    """Whether a revision with the settings `target` is or was on its way, so that going on needs no turn.
 
-    `image_of` gives the default image that a revision was made with, by its name; empty = unknown.
+    `made` has what each revision was made with, by its name, and `target` itself where that differs in nothing of the model's own.
+    Who is on the way to other settings has a place already.
     """
-    return any(
-        name and image_of(name) == default_image for name in (state.active, state.candidate, state.returned)
-    )
+    active, candidate = made.get(state.active), made.get(state.candidate)
+    is_on_its_way = active is not None and candidate is not None and active != candidate
+    return is_on_its_way or target in (active, candidate, made.get(state.returned))
 
 
 def member_of(
     state: RolloutState,
     seen: RolloutObservation,
-    default_image: str,
-    image_of: Callable[[str], str],
+    target: ServerDefaults,
+    made: Mapping[str, ServerDefaults],
     *,
     is_outdated: bool,
 ) -> Member:
     """The model in the wave, its rollout being in `state` now.
 
-    `is_outdated` = following the default image would make another revision than `seen.desired`.
+    `target` and `made` are as for `has_begun`; `is_outdated` = following would make another revision than `seen.desired`.
     """
-    active = seen.facts(state.active)
-    has_pods = bool(active.asked_pods or active.ready_pods)
+    has_pods = _has_pods(seen.facts(state.active))
     is_given_up = state.returned == seen.desired
+    # A canary at zero is judged by calls, and begins with the one that wakes it.
+    is_asleep = state.phase is Phase.WAITING and not (has_pods or _has_pods(seen.facts(state.candidate)))
     is_still = not state.candidate and (
         state.phase in (Phase.COMPLETE, Phase.ROLLED_BACK) or (state.phase is Phase.STARTING and not has_pods)
     )
@@ -63,13 +66,18 @@ def member_of(
         before = state.history[:1]
         if is_given_up or state.candidate:
             before = (state.active, state.candidate)
-        is_upgrade = any(name and image_of(name) not in ("", default_image) for name in before)
+        is_upgrade = any(made.get(name, target) != target for name in before)
         if not is_upgrade:
             # What it rolls out, if anything, was asked for by its own spec.
             stage = Stage.DONE
         elif is_given_up:
             stage = Stage.FAILED
         else:
-            # One that took the image over at zero disturbs nobody until a call wakes it.
-            stage = Stage.DONE if is_still else Stage.ROLLING
-    return Member(stage=stage, has_pods=has_pods)
+            # One that took them over at zero disturbs nobody until a call wakes it.
+            stage = Stage.DONE if is_still or is_asleep else Stage.ROLLING
+    has_new_image = made.get(state.active, target).image != target.image
+    return Member(stage=stage, goes_first=has_pods is has_new_image)
+
+
+def _has_pods(facts: RevisionFacts) -> bool:
+    return bool(facts.asked_pods or facts.ready_pods)

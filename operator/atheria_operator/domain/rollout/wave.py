@@ -1,6 +1,7 @@
-"""Which models may follow a new default server image now: a few at a time, the next when one before is through.
+"""Which models may follow the operator's settings for all pods now: a few at a time, the next when one before is through.
 
-`decide_wave` looks at all models that opted in by the annotation atheria.dev/upgrade, each in the stage that
+The settings are the default server image, for models that opted in by the annotation atheria.dev/upgrade, and for all models TLS,
+tracing, the format of logs and the pull policy. `decide_wave` looks at all models, each in the stage that
 `domain.rollout.upgrade` finds; `runtime.upgrade_wave` keeps them. A model that was rolled back stops the others: what failed once
 may fail everywhere.
 """
@@ -15,26 +16,27 @@ from atheria_operator.api.model import ModelKey
 
 
 class Stage(StrEnum):
-    """How far a model is with the default image."""
+    """How far a model is with the operator's settings."""
 
     WAITING = "Waiting"
-    """It has another image, and nothing of its own is on its way."""
+    """It has others, and nothing of its own is on its way."""
     BUSY = "Busy"
-    """It has another image, and a rollout of its own comes first; it neither holds a place nor gets one."""
+    """It has others, and a rollout of its own comes first, or its spec or an object was refused; it neither holds a place nor gets one."""
     ROLLING = "Rolling"
     DONE = "Done"
-    """It has the image, or no pods that it could disturb."""
+    """It has them, or no pods that it could disturb."""
     FAILED = "Failed"
-    """It was rolled back from the image, and still asks for it."""
+    """It was rolled back from them, and still asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A model that opted in."""
+    """A model."""
 
     stage: Stage
-    has_pods: bool = False
-    """Pods are asked for: such models go first, since they show soonest whether the image is good."""
+    goes_first: bool = False
+    """Of a new image those with pods, since they show soonest whether it is good; of other settings those at zero, which cost nothing
+    and are spared a second start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ def decide_wave(
     if stopped_by is None and is_complete:
         rolling = sum(one.stage is Stage.ROLLING for one in members.values())
         free = max(0, at_once - rolling - len(turns))
-        line = sorted(waiting.keys() - turns, key=lambda key: (not waiting[key].has_pods, *_order(key)))
+        line = sorted(waiting.keys() - turns, key=lambda key: (not waiting[key].goes_first, *_order(key)))
         turns |= set(line[:free])
     return Wave(turns=turns, stopped_by=stopped_by)
 

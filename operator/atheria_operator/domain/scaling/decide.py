@@ -88,7 +88,9 @@ def _own(
             state, observation, policy, ScalingReason.INCOMPLETE_REPORTS, "a gateway has gone silent"
         )
     state = replace(state, arrivals_total=demand.arrivals_total)
-    return _settle(state, observation, demand, need, policy, now_seconds, is_idle=is_idle)
+    state, decision = _settle(state, observation, demand, need, policy, now_seconds, is_idle=is_idle)
+    # It was raised by those who speak; for how long it is low counts from when all do.
+    return (state if demand.is_complete else _without_delays(state)), decision
 
 
 def _scheduled(policy: ScalingPolicy, observation: Observation) -> ScalingPolicy:
@@ -271,15 +273,7 @@ def _keep(
 ) -> tuple[ScalingState, Decision]:
     # Even now above maxReplicas there is nothing to keep: that bound is the user's word, not a guess.
     replicas = policy.clamp(observation.current)
-    # What was idle or low before the silence proves nothing after it.
-    state = replace(
-        state,
-        decided=replicas,
-        idle_since_seconds=None,
-        marks=(),
-        steady_peaks=(),
-        needed_peaks=(),
-    )
+    state = replace(_without_delays(state), decided=replicas, marks=())
     return state, Decision(
         replicas=replicas,
         is_fresh=False,
@@ -288,6 +282,11 @@ def _keep(
         bound="silence lowers nothing",
         inputs=_inputs(observation),
     )
+
+
+def _without_delays(state: ScalingState) -> ScalingState:
+    """What was idle or low before or during a silence proves nothing after it."""
+    return replace(state, idle_since_seconds=None, steady_peaks=(), needed_peaks=())
 
 
 def _decision(

@@ -6,7 +6,8 @@ only the pods that shall go get a cost, below 0: it goes with them, and one writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 
 from atheria_contract import names
 from atheria_operator.domain.observed import Body
@@ -24,6 +25,26 @@ def cost_of(pod: Body) -> int | None:
 def is_ours(cost: int | None) -> bool:
     """Whether the autoscaler wrote it."""
     return cost is not None and cost < 0
+
+
+def calls_in_metrics(text: str, series: Collection[str]) -> int | None:
+    """Sum of the samples of `series` in the Prometheus text of a pod, rounded up, whatever their labels.
+
+    None where one of them is missing: a server that does not say what waits may be busy.
+    """
+    sums: dict[str, float] = {}
+    for line in text.splitlines():
+        name = line.partition("{")[0].partition(" ")[0]
+        if name not in series:
+            continue
+        # Values of labels may have spaces and braces; behind the last brace are the value and perhaps a time.
+        words = line.rpartition("}")[2].split() if "{" in line else line.split()[1:]
+        try:
+            sums[name] = sums.get(name, 0.0) + float(words[0])
+        except (IndexError, ValueError):
+            return None
+    total = sum(sums.values())
+    return math.ceil(total) if len(sums) == len(set(series)) and 0 <= total < math.inf else None
 
 
 def deletion_costs(in_flight: Mapping[str, int | None], going: int) -> dict[str, int]:

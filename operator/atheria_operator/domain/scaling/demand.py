@@ -24,6 +24,8 @@ class Calls:
     arrivals_total: int = 0
     revisions: Mapping[str, CallFigures] = field(default_factory=dict)
     """While revisions share the calls: each one's totals since they do, by name."""
+    trace_id: str = ""
+    """Trace of the oldest held call; empty = it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Demand:
     arrivals_total: int
     is_complete: bool
     """No gateway is silent. An incomplete demand may add pods, but takes none away."""
+    trace_id: str = ""
+    """Of a call that waits, for the log; empty for none."""
 
     @property
     def calls(self) -> int:
@@ -74,4 +78,5 @@ def demand_of(key: ModelKey, reports: Iterable[Report], now_seconds: float) -> D
         in_flight=sum(calls.in_flight for calls in fresh),
         arrivals_total=sum(calls.arrivals_total for calls in fresh),
         is_complete=is_complete,
+        trace_id=next((calls.trace_id for calls in fresh if calls.trace_id), ""),
     )

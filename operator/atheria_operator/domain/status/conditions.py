@@ -13,6 +13,7 @@ WARM: Final = "Warm"
 ACTIVE: Final = "Active"
 SCALER_READY: Final = "ScalerReady"
 QUALITY_ACCEPTED: Final = "QualityAccepted"
+KV_CACHE_ACCEPTED: Final = "KvCacheAccepted"
 MESSAGE_LIMIT: Final = 4096
 
 

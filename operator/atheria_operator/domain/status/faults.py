@@ -34,6 +34,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "NoStandbyKey": Fault(
         is_retriable=False, next_step="set the chart's value standby.secretName, or scaleToZero.mode delete"
     ),
+    "OwnCertificate": Fault(is_retriable=False, next_step="leave ATHERIA_TLS_* out of podTemplate"),
+    "NoCertManager": Fault(is_retriable=False, next_step="install cert-manager, or set the chart's value podTls.mode"),
+    "CertificateNotReady": Fault(is_retriable=True, next_step="wait, or see why cert-manager does not issue it"),
     "ForeignAnnotation": Fault(is_retriable=False, next_step="set the field that the message names instead"),
     "NameConflict": Fault(is_retriable=False, next_step="delete the object, or give the model another name"),
     "Refused": Fault(is_retriable=False, next_step="correct podTemplate, profile, quota or policy"),

@@ -16,11 +16,12 @@ from atheria_operator.domain.pods import failure_of, pods_of, ready_pods, start_
 from atheria_operator.domain.status.conditions import QUALITY_ACCEPTED, Condition, Truth
 from atheria_operator.domain.status.report import Parts
 
-REPORTED: Final = ("quality", "precision", "compileCache", "warmup", "steadiness", "evaluation")
+REPORTED: Final = ("quality", "precision", "compileCache", "kvCache", "warmup", "steadiness", "evaluation")
 """Fields of the status that come from a pod's report."""
 BASELINE: Final = "Baseline"
 PASSED: Final = "Passed"
 ALLOWED: Final = "AllowedUnvalidated"
+CUSTOM: Final = "CustomRuntime"
 TOLD: Final = (PASSED, ALLOWED)
 """Verdicts of a pod that serves a variant."""
 NOT_JUDGED: Final = "NotJudged"
@@ -87,6 +88,15 @@ def quality_accepted(
 def of_problem(problem: Problem) -> Condition:
     """While the spec is not accepted there is nothing to judge."""
     return _condition("Unknown", problem.reason, problem.message)
+
+
+def of_custom() -> Condition:
+    """Of a container of the user's: it says nothing of what it does to the model."""
+    return _condition(
+        "True",
+        CUSTOM,
+        "a container of your own (spec.model.runtime) serves the model in its own way; nothing was compared",
+    )
 
 
 def _judged(quality: Mapping[str, Any]) -> Condition:

@@ -22,7 +22,7 @@ _OUTCOMES: Final = ("passed", "failed", "not gated", "within noise")
 START: Final = "start of the server"
 """In Parts, beside fields of the status: what is shown within status.coldStart."""
 Parts = Mapping[str, Any]
-"""Fields of AtheriaModel's status: quality, precision, compileCache, warmup, steadiness, evaluation; those that were told. And START."""
+"""Fields of AtheriaModel's status: quality, precision, compileCache, kvCache, warmup, steadiness, evaluation; those that were told. And START."""
 
 
 def read_report(answer: Any, *, revision: str, pod: str) -> Parts:
@@ -33,6 +33,7 @@ def read_report(answer: Any, *, revision: str, pod: str) -> Parts:
         "quality": _quality(_object(told.get("quality"))),
         "precision": _precision(_object(told.get("precision")), told.get("weight_bytes")),
         "compileCache": _compile(_object(told.get("compile"))),
+        "kvCache": _kv_cache(_object(told.get("kv_cache"))),
         "steadiness": _steadiness(_object(told.get("steadiness"))),
     }
     found: dict[str, Any] = {name: {**of, **part} for name, part in parts.items() if part}
@@ -98,6 +99,22 @@ def _compile(told: Mapping[str, Any]) -> dict[str, Any]:
         graphs=_count(told.get("graphs")),
         seconds=_seconds(told.get("seconds")),
         savedSeconds=_seconds(told.get("saved_seconds")),
+    )
+
+
+def _kv_cache(told: Mapping[str, Any]) -> dict[str, Any]:
+    stepped_back = told.get("stepped_back")
+    return _told(
+        wanted=_text(told.get("wanted")),
+        precision=_text(told.get("precision")),
+        recentWindow=_count(told.get("recent_window")),
+        comparedTokens=_count(told.get("positions")),
+        agreement=_number(told.get("agreement")),
+        leastAgreement=_number(told.get("least_agreement")),
+        divergence=_number(told.get("divergence")),
+        mostDivergence=_number(told.get("most_divergence")),
+        steppedBack=stepped_back if isinstance(stepped_back, bool) else None,
+        why=_text(told.get("why")),
     )
 
 

@@ -19,6 +19,13 @@ UPGRADE_AVAILABLE: Final = "UpgradeAvailable"
 NEW_SERVER_IMAGE: Final = "NewServerImage"
 WAITS_FOR_ITS_TURN: Final = "WaitsForItsTurn"
 UPGRADES_STOPPED: Final = "UpgradesStopped"
+ROLLING_OUT: Final = "RollingOut"
+UPGRADE_FAILED: Final = "UpgradeFailed"
+_FOLLOW: Final = f"the annotation {names.ANNOTATION_UPGRADE}={names.UPGRADE_NOW}"
+_WAYS_OUT: Final = (
+    f"see why, then promote the model ({names.ANNOTATION_ROLLOUT}=promote), correct its spec, set the chart's value back, or remove "
+    f"{_FOLLOW} from it"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +100,9 @@ def rollout_events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
     upgrade = new.get(UPGRADE_AVAILABLE)
     known = old.get(UPGRADE_AVAILABLE, {})
     if upgrade and upgrade["status"] == "True":
-        is_stopped = upgrade["reason"] == UPGRADES_STOPPED
-        if known.get("status") != "True" or (is_stopped and known.get("reason") != UPGRADES_STOPPED):
-            found.append((UPGRADE_AVAILABLE, is_stopped, upgrade["reason"], upgrade["message"]))
+        is_bad = upgrade["reason"] in (UPGRADES_STOPPED, UPGRADE_FAILED)
+        if known.get("status") != "True" or (is_bad and known.get("reason") != upgrade["reason"]):
+            found.append((UPGRADE_AVAILABLE, is_bad, upgrade["reason"], upgrade["message"]))
     return found
 
 
@@ -111,27 +118,43 @@ def _moves(status: Mapping[str, Any], progressing: Mapping[str, Any]) -> tuple[A
 
 
 def _upgrade(plan: Plan) -> Condition:
-    if not plan.newer_image:
-        words = f"pods run the server image {plan.image}" if plan.image else "no default server image is used"
-        return Condition(type=UPGRADE_AVAILABLE, status="False", reason="UpToDate", message=words)
+    image = plan.active_image
+    now = f"pods run the server image {image}" if image else "no default server image is used"
+    coming = _coming(plan)
+    if plan.upgrade.stage is Stage.FAILED:
+        words = f"{now}; {coming or 'another revision'} was rolled back, and no further model is upgraded: {_WAYS_OUT}"
+        return Condition(type=UPGRADE_AVAILABLE, status="True", reason=UPGRADE_FAILED, message=words)
+    if not (plan.newer_image or plan.is_held_back):
+        # A canary at zero is on its way, too, and keeps no place.
+        if plan.upgrade.stage is Stage.ROLLING or coming:
+            words = f"{now}; {coming or 'another revision'} is on its way"
+            return Condition(type=UPGRADE_AVAILABLE, status="False", reason=ROLLING_OUT, message=words)
+        return Condition(type=UPGRADE_AVAILABLE, status="False", reason="UpToDate", message=now)
+    kept = []
+    if plan.newer_image:
+        kept.append(f"the server image {plan.image}, the operator's default is {plan.newer_image}")
+    if plan.newer_values:
+        kept.append(f"their settings, the chart's values have changed: {', '.join(plan.newer_values)}")
     reason, next_step = _next_of(plan)
-    return Condition(
-        type=UPGRADE_AVAILABLE,
-        status="True",
-        reason=reason,
-        message=f"pods keep the server image {plan.image}, the operator's default is {plan.newer_image}; {next_step}",
-    )
+    message = f"pods keep {'; and '.join(kept)}; {next_step}"
+    return Condition(type=UPGRADE_AVAILABLE, status="True", reason=reason, message=message)
+
+
+def _coming(plan: Plan) -> str:
+    """In what the revision that is asked for differs from the one that takes the calls; empty = in nothing of the operator's."""
+    found = [f"the server image {plan.image}"] if plan.active_image != plan.image else []
+    if plan.active_values:
+        found.append(f"a change of the chart's values ({', '.join(plan.active_values)})")
+    return " with ".join(found)
 
 
 def _next_of(plan: Plan) -> tuple[str, str]:
-    """Reason and next step of a model with an older image."""
-    follow = f"the annotation {names.ANNOTATION_UPGRADE}={names.UPGRADE_NOW}"
-    if plan.upgrade is None:
-        return NEW_SERVER_IMAGE, f"to roll it out set {follow}"
+    """Reason and next step of a model with an older image or older settings."""
+    if not plan.is_held_back:
+        return NEW_SERVER_IMAGE, f"to roll it out set {_FOLLOW}"
     if plan.turn.stopped_by:
         return UPGRADES_STOPPED, (
-            f"no further model is upgraded, because {plan.turn.stopped_by} was rolled back from it: see why, then promote that "
-            f"one ({names.ANNOTATION_ROLLOUT}=promote), correct its spec, or remove {follow} from it"
+            f"no further model is upgraded, because {plan.turn.stopped_by} was rolled back from it: {_WAYS_OUT}"
         )
     if plan.upgrade.stage is Stage.BUSY:
         return WAITS_FOR_ITS_TURN, "it is rolled out after the change that is on its way, or was given up"

@@ -33,7 +33,9 @@ from atheria_operator.domain.status.conditions import (
     merge_conditions,
 )
 from atheria_operator.domain.status.faults import FAULTS, is_retriable
+from atheria_operator.domain.status.kv_cache import kv_cache_accepted
 from atheria_operator.domain.status.optimization import (
+    of_custom,
     of_problem,
     quality_accepted,
     refusal_of,
@@ -103,6 +105,8 @@ class StatusInput:
     """ScalerReady, where somebody else decides."""
     is_baseline: bool = False
     """The spec asks for nothing that would have to be compared with the model as it is."""
+    is_custom: bool = False
+    """A container of the user's serves the model."""
 
 
 def build_status(given: StatusInput, now: str) -> dict[str, Any]:
@@ -117,6 +121,8 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
     quality = (
         of_problem(given.problem)
         if given.problem
+        else of_custom()
+        if given.is_custom and failure is None
         else quality_accepted(
             desired,
             pods_of(given.observed, desired_hash),
@@ -132,6 +138,7 @@ def build_status(given: StatusInput, now: str) -> dict[str, Any]:
         _warm(given, parts),
         _active(given),
         quality,
+        *kv_cache_accepted(desired, parts.get("kvCache") or {}),
         *rollout.conditions,
         *given.scaler,
     )

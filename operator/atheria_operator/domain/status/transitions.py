@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from atheria_operator.domain.status.conditions import ACCEPTED, QUALITY_ACCEPTED, READY
+from atheria_operator.domain.status.conditions import ACCEPTED, KV_CACHE_ACCEPTED, QUALITY_ACCEPTED, READY
 from atheria_operator.domain.status.optimization import TOLD
 from atheria_operator.domain.status.phases import Phase
 from atheria_operator.domain.status.start import phase_words
@@ -16,7 +16,8 @@ _SECONDS_PER_HOUR = 3600.0
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, bool, str, str]]:
     """(condition, is it a warning, reason, message) of each change that is worth an Event.
 
-    Of Accepted and Ready; of QualityAccepted only what a pod told, as its failure to start is in Ready already.
+    Of Accepted and Ready; of QualityAccepted only what a pod told, as its failure to start is in Ready already; of
+    KvCacheAccepted a step back, and its end.
     """
     old = {condition["type"]: condition for condition in before.get("conditions") or ()}
     found: list[tuple[str, bool, str, str]] = []
@@ -27,6 +28,7 @@ def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tup
             kind == READY
             or (kind == ACCEPTED and status != "True")
             or (kind == QUALITY_ACCEPTED and reason in TOLD)
+            or (kind == KV_CACHE_ACCEPTED and (status != "True" or bool(known)))
         )
         if is_told and (status, reason) != (known.get("status"), known.get("reason")):
             numbers = _numbers(before, after) if kind == READY else ""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from atheria_server.models.qca.laws import Law
 
 
+_PICTURE: Final = TensorSpec(name=sig.OUTPUT_PICTURE, datatype="UINT8", shape=(-1, 2, -1, -1), optional=True)
 _VOLUME: Final = TensorSpec(name=sig.OUTPUT_VOLUME, datatype="FP32", shape=(-1, -1, -1, -1), optional=True)
 
 
@@ -65,6 +66,7 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
                 TensorSpec(name=sig.OUTPUT_DENSITY, datatype="FP32", shape=(-1, -1, -1)),
                 TensorSpec(name=sig.OUTPUT_PHASE, datatype="FP32", shape=(-1, -1, -1)),
                 TensorSpec(name=sig.OUTPUT_METRICS, datatype="FP32", shape=(-1, len(sig.METRICS))),
+                _PICTURE,
                 *([_VOLUME] if self.settings.volumes else []),
             ),
         )
@@ -92,6 +94,9 @@ class QcaApi(litserve.LitAPI):  # type: ignore[misc]
                 sig.PARAMETER_WIDTH: request.width,
                 sig.PARAMETER_INITIAL: request.initial,
                 sig.PARAMETER_DEPTH: request.depth,
+                sig.PARAMETER_PICTURE: request.picture,
+                sig.PARAMETER_LAST_STATE: request.last_state,
+                sig.PARAMETER_START_STEP: request.start_step,
             },
             rows=request.rows,
             batch_key=("qca", streaming, request.initial, *request.key),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,12 @@ def frames(
 ) -> Iterator[Frame]:
     """The outputs of a checked batch after every `every` steps, and after the last step.
 
-    `advance` takes several steps at once, where no row has noise.
+    With `last_state` the output `state` has no rows before the last step. `advance` takes several steps at once, where no row has noise.
     """
     steps = int(batch.parameters[sig.PARAMETER_STEPS])
+    start_step = int(batch.parameters.get(sig.PARAMETER_START_STEP, 0))
+    with_picture = bool(batch.parameters.get(sig.PARAMETER_PICTURE))
+    only_last_state = bool(batch.parameters.get(sig.PARAMETER_LAST_STATE))
     seeds = batch.inputs[sig.INPUT_SEED].tolist()
     sigmas = batch.inputs[sig.PARAMETER_NOISE].tolist()
     # Contiguous, and of the mode of all later states: a compiled `advance` would have to compile anew for any other.
@@ -34,7 +38,7 @@ def frames(
         state = _start(law, batch).to(device).contiguous()
     if any(sigmas):
         advance = None
-    walk = trajectory(state, law, steps, seeds=seeds, sigmas=sigmas)
+    walk = trajectory(state, law, steps, seeds=seeds, sigmas=sigmas, start_step=start_step)
     step = 0
     while step < steps:
         # The mode is entered anew for each frame: a generator must not leave it on between two.
@@ -46,8 +50,10 @@ def frames(
                 for _ in range(count):
                     state = next(walk)
             step += count
-            outputs = _outputs(state)
-        yield Frame(outputs=outputs, parameters={sig.PARAMETER_STEP: step})
+            outputs = _outputs(state, with_picture=with_picture)
+            if only_last_state and step < steps:
+                outputs[sig.OUTPUT_STATE] = outputs[sig.OUTPUT_STATE][:0]
+        yield Frame(outputs=outputs, parameters={sig.PARAMETER_STEP: start_step + step})
 
 
 def _start(law: Law, batch: Batch) -> Tensor:
@@ -64,10 +70,14 @@ def _start(law: Law, batch: Batch) -> Tensor:
     )
 
 
-def _outputs(state: Tensor) -> dict[str, npt.NDArray[np.float32]]:
-    return {
+def _outputs(state: Tensor, *, with_picture: bool) -> dict[str, npt.NDArray[Any]]:
+    rho, angle = density(state), observables.phase(state)
+    outputs: dict[str, npt.NDArray[Any]] = {
         sig.OUTPUT_STATE: state.cpu().numpy(),
-        sig.OUTPUT_DENSITY: density(state).cpu().numpy(),
-        sig.OUTPUT_PHASE: observables.phase(state).cpu().numpy(),
+        sig.OUTPUT_DENSITY: rho.cpu().numpy(),
+        sig.OUTPUT_PHASE: angle.cpu().numpy(),
         sig.OUTPUT_METRICS: observables.metrics(state).float().numpy(),
     }
+    if with_picture:
+        outputs[sig.OUTPUT_PICTURE] = observables.picture(rho, angle).cpu().numpy()
+    return outputs

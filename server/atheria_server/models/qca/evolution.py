@@ -34,10 +34,14 @@ def trajectory(
     *,
     seeds: list[int] | None = None,
     sigmas: list[float] | None = None,
+    start_step: int = 0,
 ) -> Iterator[Tensor]:
-    """The states after step 1, 2 ... `steps`, each a new tensor; nothing is computed before it is asked for."""
+    """The states after step 1, 2 ... `steps`, each a new tensor; nothing is computed before it is asked for.
+
+    `start_step`: how many steps `state` has behind it, which noise depends on.
+    """
     rows = state.shape[0]
-    for step in range(steps):
+    for step in range(start_step, start_step + steps):
         state = law.step(state)
         state = dephase(state, seeds or [0] * rows, sigmas or [0.0] * rows, step)
         yield state

@@ -30,6 +30,18 @@ def phase(state: Tensor) -> Tensor:
     )
 
 
+def picture(rho: Tensor, angle: Tensor) -> Tensor:
+    """Density and phase [B, H, W] as bytes for a canvas: UINT8 [B, 2, H, W].
+
+    Plane 0 is round(255 rho / (rho + mean of rho)): 0 for nothing, 128 for the mean density, and no peak is cut off.
+    Plane 1 is the phase modulo 2 pi in 256 equal parts, part 0 beginning at 0. A density of zeros has 0 everywhere.
+    """
+    mean = torch.stack([row.mean() for row in rho])[:, None, None]
+    share = torch.where(mean > 0, rho / (rho + mean), torch.zeros_like(rho))
+    turns = torch.floor(torch.remainder(angle / (2 * math.pi), 1) * 256).clamp(max=255)
+    return torch.stack([torch.round(255 * share), turns], 1).to(torch.uint8)
+
+
 def metrics(state: Tensor) -> Tensor:
     """The columns `signature.METRICS`, float64 [B, 5] on the CPU.
 

@@ -24,6 +24,8 @@ OUTPUT_METRICS: Final = "metrics"
 OUTPUTS: Final = (OUTPUT_STATE, OUTPUT_DENSITY, OUTPUT_PHASE, OUTPUT_METRICS)
 OUTPUT_VOLUME: Final = "volume"
 """FP32 [B, D, H, W], only for requests with `depth` = D (see `decoding`)."""
+OUTPUT_PICTURE: Final = "picture"
+"""UINT8 [B, 2, H, W], only for requests with `picture`: density and phase as a canvas wants them (see `observables`)."""
 
 METRICS: Final = ("entropy", "c4", "contrast", "coherence", "norm")
 
@@ -35,6 +37,12 @@ PARAMETER_WIDTH: Final = "width"
 PARAMETER_INITIAL: Final = "initial"
 PARAMETER_DEPTH: Final = "depth"
 """Planes of the output `volume`; without it there is none."""
+PARAMETER_PICTURE: Final = "picture"
+"""Whether there is an output `picture`."""
+PARAMETER_LAST_STATE: Final = "last_state"
+"""Whether the output `state` has its rows only with the last frame, and none with the others."""
+PARAMETER_START_STEP: Final = "start_step"
+"""Steps that the input has behind it: noise goes on from there, and `step` of the answers counts from there."""
 PARAMETERS: Final = (
     PARAMETER_STEPS,
     PARAMETER_NOISE,
@@ -43,12 +51,17 @@ PARAMETERS: Final = (
     PARAMETER_WIDTH,
     PARAMETER_INITIAL,
     PARAMETER_DEPTH,
+    PARAMETER_PICTURE,
+    PARAMETER_LAST_STATE,
+    PARAMETER_START_STEP,
 )
 PARAMETER_STEP: Final = "step"
-"""On each streamed answer: how many steps its outputs are away from the input."""
+"""On each streamed answer: `start_step` and how many steps its outputs are away from the input."""
 
 STEPS_DEFAULT: Final = 8
 STEPS_MAX: Final = 64
+"""Of one request; a longer walk goes on from the last state with `start_step`."""
+START_STEP_MAX: Final = (1 << 31) - 1
 STEPS_PER_GRAPH: Final = (4, 1)
 """Of a compiled law, descending. Four steps in a graph save calls, which are a third of a small request's time; eight save
 little more, and take much longer to compile."""

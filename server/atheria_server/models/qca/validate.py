@@ -18,7 +18,7 @@ from atheria_server.models.contract import InvalidRequestError
 from atheria_server.models.qca import signature as sig
 
 Scalar = str | int | float | bool
-BatchKey = tuple[int, int, int, int, int]
+BatchKey = tuple[int, int, int, int, int, bool, bool, int]
 
 
 class InvalidQcaRequestError(InvalidRequestError):
@@ -43,6 +43,12 @@ class QcaRequest:
     """Standard deviation in radians of each cell's phase kick after each step."""
     depth: int
     """Planes of the output `volume`; 0 = it is not wanted."""
+    picture: bool
+    """Whether the output `picture` is wanted."""
+    last_state: bool
+    """Whether only the last frame has the output `state`."""
+    start_step: int
+    """Steps that the input has behind it."""
 
     @property
     def rows(self) -> int:
@@ -51,8 +57,17 @@ class QcaRequest:
 
     @property
     def key(self) -> BatchKey:
-        """Equal for requests that may be computed together: (steps, every, height, width, depth)."""
-        return (self.steps, self.every, self.height, self.width, self.depth)
+        """Equal for requests that may be computed together: all but rows, noise and `initial`."""
+        return (
+            self.steps,
+            self.every,
+            self.height,
+            self.width,
+            self.depth,
+            self.picture,
+            self.last_state,
+            self.start_step,
+        )
 
 
 def parse_request(
@@ -82,6 +97,10 @@ def parse_request(
         width = _side(sig.PARAMETER_WIDTH, parameters.get(sig.PARAMETER_WIDTH, sig.SIDE_DEFAULT))
     else:
         raise InvalidQcaRequestError("no input; send state FP32 [B, 2d, H, W] or seed INT64 [B]")
+    if sig.PARAMETER_DEPTH in parameters and _flag(sig.PARAMETER_LAST_STATE, parameters):
+        raise InvalidQcaRequestError(
+            "parameter last_state leaves out the states that the volumes of parameter depth are made of; remove one of them"
+        )
     steps = _whole(sig.PARAMETER_STEPS, parameters.get(sig.PARAMETER_STEPS, sig.STEPS_DEFAULT), sig.STEPS_MAX)
     found_seeds = _seeds(seeds, len(state)) if state is not None else _seeds(seeds, None)
     return QcaRequest(
@@ -94,6 +113,9 @@ def parse_request(
         every=_whole(sig.PARAMETER_EVERY, parameters.get(sig.PARAMETER_EVERY, steps), steps),
         noise=_noise(parameters.get(sig.PARAMETER_NOISE, 0.0)),
         depth=_depth(parameters, len(found_seeds) * height * width),
+        picture=_flag(sig.PARAMETER_PICTURE, parameters),
+        last_state=_flag(sig.PARAMETER_LAST_STATE, parameters),
+        start_step=_start_step(parameters.get(sig.PARAMETER_START_STEP, 0), has_state=state is not None),
     )
 
 
@@ -151,6 +173,26 @@ def _depth(parameters: Mapping[str, Scalar], cells: int) -> int:
             f"{sig.VOXELS_MAX}, which is depth {sig.VOXELS_MAX // cells} here"
         )
     return depth
+
+
+def _flag(name: str, parameters: Mapping[str, Scalar]) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidQcaRequestError(f"parameter {name} is {value!r}; expected true or false")
+    return value
+
+
+def _start_step(value: Scalar, *, has_state: bool) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= sig.START_STEP_MAX:
+        raise InvalidQcaRequestError(
+            f"parameter {sig.PARAMETER_START_STEP} is {value!r}; expected a whole number from 0 to {sig.START_STEP_MAX}"
+        )
+    if value and not has_state:
+        raise InvalidQcaRequestError(
+            f"parameter {sig.PARAMETER_START_STEP} is {value}, but a walk from a seed begins at step 0; send the state of "
+            "that step as input state, or leave the parameter out"
+        )
+    return value
 
 
 def _side(name: str, value: Scalar) -> int:

@@ -5,10 +5,7 @@ Called by the API at start, by training and by tests. A file is data only: nothi
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from importlib import resources
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -16,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from atheria_server.core.errors import DIGEST_MISMATCH, WEIGHTS_INVALID
 from atheria_server.models.qca.laws import EulerLaw, KerrLaw, Law, NcaLaw, UnetLaw, perceptron, unet
 from atheria_server.models.qca.settings import CHANNELS_DEFAULT, LawName, QcaSettings
+from atheria_server.models.weight_files import WeightsError, check_digest, read_named, read_shipped
 
 _LOG = logging.getLogger("atheria.qca")
 
@@ -29,18 +26,6 @@ BUILTIN_DIGEST: Final = "sha256:83f5e2542ca2034b322007db695a6cce0abeb46edc71e550
 
 UNTRAINED_SEED: Final = 0
 """Of the weights of a law that no file was trained for."""
-
-
-class WeightsError(ValueError):
-    """The weights cannot be used; the message names the file, what was found and what was expected."""
-
-    reason = WEIGHTS_INVALID
-
-
-class DigestError(WeightsError):
-    """They are not the ones that were asked for."""
-
-    reason = DIGEST_MISMATCH
 
 
 def load_law(settings: QcaSettings, digest: str = "") -> Law:
@@ -58,7 +43,7 @@ def load_law(settings: QcaSettings, digest: str = "") -> Law:
     if not settings.weights and not _ships(settings):
         return _untrained(settings, digest)
     name = settings.weights or BUILTIN_FILE
-    data = _read(settings.weights)
+    data = read_named(settings.weights) if settings.weights else read_shipped(__package__, BUILTIN_FILE)
     if not settings.weights:
         check_digest(data, BUILTIN_DIGEST, name)
     if digest:
@@ -84,20 +69,6 @@ def build_law(law: LawName, channels: int, *, hidden: int | None = None, depth: 
             depth=depth or perceptron.DEPTH_DEFAULT,
         )
     raise ValueError(f"law is {law!r}; expected one with weights: nca, unet, euler")
-
-
-def digest_of(data: bytes) -> str:
-    """`sha256:<64 hex digits>` of a file's bytes."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def check_digest(data: bytes, expected: str, name: str) -> None:
-    """Raise WeightsError unless the bytes of file `name` have the expected digest."""
-    found = digest_of(data)
-    if found != expected:
-        raise DigestError(
-            f"{name} has digest {found}, expected {expected}; restore the file or correct the digest"
-        )
 
 
 def parse_law(data: bytes, name: str, law: LawName) -> Law:
@@ -168,14 +139,3 @@ def _check_sizes(law: Law, settings: QcaSettings, name: str) -> None:
                 f"{name} is for {parameter}={found}, but parameter {parameter} is {asked[parameter]}; "
                 f"set {parameter}={found} or leave it out"
             )
-
-
-def _read(path: str) -> bytes:
-    if not path:
-        return resources.files(__package__).joinpath("weights", BUILTIN_FILE).read_bytes()
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"weights {path} cannot be read: {error.strerror}; expected a safetensors file"
-        ) from error

@@ -14,12 +14,19 @@ from atheria_server.core.batch_time import BatchTime, fit_batch_time
 from atheria_server.core.cost_table import Chain
 from atheria_server.core.timings import NO_RATIO, Ratio, Timings, times_faster
 from atheria_server.models.contract import Scalar
-from atheria_server.optimize.evaluation.variants import Variant, as_written, build_variant, only_compiled
+from atheria_server.optimize.evaluation.variants import (
+    Variant,
+    as_written,
+    build_variant,
+    only_compiled,
+    only_narrowed,
+)
 from atheria_server.optimize.profiling.calls import sample_call
 from atheria_server.optimize.profiling.rounds import CLOCKS, interleaved, load_average
 
 EAGER: Final = "eager"
 COMPILED: Final = "compiled"
+NARROW: Final = "narrow"
 FULL: Final = "full"
 
 
@@ -28,7 +35,8 @@ class Measured:
     """Seconds of a batch by variant and rows, all of the same rounds."""
 
     variants: Mapping[str, Variant]
-    """In the order of the steps: EAGER always, then COMPILED and FULL where they were asked for and differ."""
+    """In the order of the steps: EAGER always, then COMPILED and FULL where they were asked for and differ; NARROW before FULL where
+    each option alone was asked for, and is not FULL itself."""
     timings: Mapping[str, Mapping[int, Timings]]
     rows: tuple[int, ...]
     load_average: float
@@ -89,8 +97,10 @@ def measure_chain(
     parameters: Mapping[str, Scalar],
     rounds: int,
     clock: str = "wall",
+    each_alone: bool = False,
 ) -> Measured:
-    """Build each variant that the configuration asks for and time all of them in interleaved rounds.
+    """Build each variant that the configuration asks for and time all of them in interleaved rounds; `each_alone`: precision without
+    compilation, too, which is no step of the chain.
 
     Raises SourceError, ModelRefusedError, InvalidRequestError and what the model's own code raises.
     """
@@ -99,6 +109,8 @@ def measure_chain(
     if config.compile.mode != "off":
         variants[COMPILED] = build_variant(only_compiled(config), device)
     if config.precision.policy != "fp32":
+        if each_alone and COMPILED in variants:
+            variants[NARROW] = build_variant(only_narrowed(config), device)
         variants[FULL] = build_variant(config, device)
     shape = config.warmup_shapes[0] if config.warmup_shapes else ()
     work: dict[str, Callable[[], object]] = {}

@@ -29,8 +29,7 @@ class Resources:
 
 def measure_resources(compute: Callable[[], object], device: str, rows: int, *, calls: int = 20) -> Resources:
     """Of `compute`, a batch of `rows`. Raises what it raises."""
-    compute()
-    peak = measure(device, rows, compute)[1].peak_bytes if device.startswith("cuda") else peak_bytes(compute)
+    peak = working_bytes(compute, device, rows)
     fragmentation, fragmentation_note = _fragmentation(device)
     joules, joules_note = _joules(compute, device, rows, calls)
     return Resources(
@@ -41,6 +40,12 @@ def measure_resources(compute: Callable[[], object], device: str, rows: int, *, 
         joules_per_row=joules,
         joules_note=joules_note,
     )
+
+
+def working_bytes(compute: Callable[[], object], device: str, rows: int) -> int:
+    """Memory of torch that `compute`, a batch of `rows`, takes at most, beyond what was in use. Raises what it raises."""
+    compute()
+    return measure(device, rows, compute)[1].peak_bytes if device.startswith("cuda") else peak_bytes(compute)
 
 
 def _fragmentation(device: str) -> tuple[float | None, str]:

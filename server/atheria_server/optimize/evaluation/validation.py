@@ -10,11 +10,14 @@ from typing import Final
 from atheria_contract.serving import ServingConfig
 from atheria_server.core.checklist import Checklist, Line, checked, lines_of_quality, not_measurable
 from atheria_server.core.economics import cost_per_thousand
+from atheria_server.core.optimization_metrics import figures
+from atheria_server.core.optimization_metrics import lines as option_lines
 from atheria_server.core.timings import Timings
 from atheria_server.models.contract import Scalar, WarmupCall
 from atheria_server.optimize.evaluation.chain import EAGER, Measured, measure_chain
 from atheria_server.optimize.evaluation.resources import Resources, measure_resources
 from atheria_server.optimize.evaluation.tables import price_of, read_devices, read_prices
+from atheria_server.optimize.evaluation.tensor_options import measure_options
 from atheria_server.optimize.evaluation.this_device import this_device
 from atheria_server.optimize.evaluation.variants import Variant, for_measuring
 from atheria_server.optimize.profiling.calls import sample_call
@@ -33,6 +36,8 @@ class Limits:
 
     p99_seconds: float | None = None
     usd_per_thousand: float | None = None
+    loss: float | None = None
+    """Of all options together."""
 
 
 def evaluate(
@@ -56,6 +61,7 @@ def evaluate(
         parameters=parameters,
         rounds=rounds,
         clock=clock,
+        each_alone=True,
     )
     last = measured.variants[measured.last]
     shape = config.warmup_shapes[0] if config.warmup_shapes else ()
@@ -63,6 +69,7 @@ def evaluate(
     batch = sample_call(last.loaded.api, shape, rows=measured.best_rows, parameters=parameters)
     resources = measure_resources(last.predict(batch), device, measured.best_rows)
     stages = measure_stages(last.loaded, single, rounds)
+    options = measure_options(measured, batch, device)
     latencies = _latencies(last, single, CLOCKS[clock])
     naive_usd = cost_per_thousand(price.usd_per_hour, measured.chain().naive)
     usd = cost_per_thousand(price.usd_per_hour, measured.chain().steps[-1][1])
@@ -82,6 +89,7 @@ def evaluate(
             note=f"alone in eager fp32: {naive_usd:.3g} USD; {price.source}, {price.date}",
         ),
         _goodput(usd, latencies, limits),
+        *option_lines(options, loss="answers move by", note="the worst output", most_loss=limits.loss),
     ]
     return Checklist(
         subject=f"{config.source}, precision {config.precision.policy}, compile {config.compile.mode}, {device}",
@@ -96,6 +104,7 @@ def evaluate(
             "costBasis": "measured",
             "peakBytes": resources.peak_bytes,
             "busyShare": round(resources.busy_share, 3),
+            **figures(options),
         },
     )
 

@@ -64,6 +64,11 @@ def only_compiled(config: ServingConfig) -> ServingConfig:
     return replace(config, precision=PrecisionConfig())
 
 
+def only_narrowed(config: ServingConfig) -> ServingConfig:
+    """The same model in the precision that is asked for, eager."""
+    return replace(config, compile=CompileConfig())
+
+
 def for_measuring(config: ServingConfig, largest: int) -> ServingConfig:
     """Batches as large as those that are measured; a variant that fails its gate is measured and reported."""
     return replace(

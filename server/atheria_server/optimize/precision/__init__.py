@@ -5,7 +5,7 @@ Everything here imports torch: only for the worker and the commands.
 
 from atheria_server.optimize.precision.apply import LayerReport, PrecisionReport, apply_precision
 from atheria_server.optimize.precision.counted import weight_bytes
-from atheria_server.optimize.precision.networks import groups_of, layers_of, modules_of
+from atheria_server.optimize.precision.networks import critical_of, groups_of, layers_of, modules_of
 from atheria_server.optimize.precision.peak import measured_peak
 from atheria_server.optimize.precision.probe import probe
 
@@ -13,6 +13,7 @@ __all__ = [
     "LayerReport",
     "PrecisionReport",
     "apply_precision",
+    "critical_of",
     "groups_of",
     "layers_of",
     "measured_peak",

@@ -34,6 +34,11 @@ def groups_of(api: Any, modules: Mapping[str, nn.Module]) -> Mapping[str, Sequen
     return groups
 
 
+def critical_of(api: Any) -> Sequence[str]:
+    """Patterns of layers that keep their precision under a policy of one word: what the LitAPI's `critical_layers()` gives."""
+    return tuple(api.critical_layers()) if hasattr(api, "critical_layers") else ()
+
+
 def layers_of(modules: Mapping[str, nn.Module]) -> tuple[Layer, ...]:
     """Every module with parameters of its own, once, in the order it was built."""
     return tuple(

@@ -3,7 +3,7 @@
 Names of what is measured, for `quality.limits`:
     error:NAME  floating point: |variant - baseline| / |baseline|, root mean square over all golden calls.
     equal:NAME  everything else (whole numbers, booleans, BYTES): the share of equal entries.
-    top1:NAME   the share of rows along the last axis whose largest entry stands at the same place.
+    top1:NAME   the share of rows along the last axis whose largest entry stands at the same place; not those with a NaN.
     kl:NAME     mean Kullback-Leibler divergence of the softmax over the last axis from the baseline's, in nats.
 top1 and kl are for outputs called `logits` or `..._logits`, in place of the error, and for those that a limit names.
 """
@@ -77,7 +77,9 @@ def _relative_error(pairs: _Pairs) -> float:
 
 
 def _top1_share(pairs: _Pairs) -> float:
-    same = np.concatenate([np.ravel(b.argmax(-1) == v.argmax(-1)) for b, v in _numbers(pairs)])
+    same = np.concatenate(
+        [np.ravel((b.argmax(-1) == v.argmax(-1)) & ~np.isnan(v).any(-1)) for b, v in _numbers(pairs)]
+    )
     return float(same.mean()) if same.size else 1.0
 
 

@@ -13,8 +13,9 @@ from random import Random
 from typing import Any
 
 import grpc
-import soak_processes as processes
-from soak_callers import CALLERS, Outcome, Target
+
+from tests.integration.server.soak import processes
+from tests.integration.server.soak.callers import CALLERS, Outcome, Target
 
 CALLERS_AT_ONCE = 48
 CALL_SECONDS = 60.0

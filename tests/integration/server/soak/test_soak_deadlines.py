@@ -9,9 +9,10 @@ from typing import Any
 import grpc
 import pytest
 import requests
-import soak_payloads as payloads
-from server_harness import Gate, Server, StreamClient, tensor
-from soak_mix import read_log
+
+from tests.integration.server.harness import Gate, Server, StreamClient, tensor
+from tests.integration.server.soak import payloads
+from tests.integration.server.soak.mix import read_log
 
 CALLS = 40
 STREAM_PLACES = 8

@@ -10,12 +10,10 @@ from typing import Any
 
 import grpc
 import pytest
-import soak_payloads as payloads
-import soak_processes as processes
-import soak_raw_http as raw_http
-from server_harness import Gate, Server, eventually
 
 from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceStub
+from tests.integration.server.harness import Gate, Server, eventually
+from tests.integration.server.soak import payloads, processes, raw_http
 
 SOURCE = "python://soak_model:SoakApi"
 CALLS = 150

@@ -12,10 +12,10 @@ import grpc
 import numpy as np
 import pytest
 import requests
-import soak_payloads as payloads
-import soak_processes as processes
-from server_harness import Gate, Server, StreamClient, eventually, tensor
-from soak_mix import read_log
+
+from tests.integration.server.harness import Gate, Server, StreamClient, eventually, tensor
+from tests.integration.server.soak import payloads, processes
+from tests.integration.server.soak.mix import read_log
 
 SOURCE = "python://soak_model:SoakApi"
 PLACES = 8

@@ -15,11 +15,11 @@ from typing import Any
 
 import grpc
 import pytest
-import soak_payloads as payloads
-import soak_processes as processes
-from server_harness import Server, eventually
-from soak_callers import LEFT
-from soak_mix import Mix, read_log, tags
+
+from tests.integration.server.harness import Server, eventually
+from tests.integration.server.soak import payloads, processes
+from tests.integration.server.soak.callers import LEFT
+from tests.integration.server.soak.mix import Mix, read_log, tags
 
 CALLS = int(os.environ.get("ATHERIA_SOAK_CALLS", "1500"))
 SEED = int(os.environ.get("ATHERIA_SOAK_SEED", "0")) or time.time_ns() % 1_000_000

@@ -15,13 +15,11 @@ from typing import Any
 
 import grpc
 import pytest
-import soak_payloads as payloads
-import soak_processes as processes
-import soak_raw_http as raw_http
-from server_harness import Server
 from websockets.asyncio.client import connect
 
 from atheria_contract.generated.inference_pb2_grpc import GRPCInferenceServiceStub
+from tests.integration.server.harness import Server
+from tests.integration.server.soak import payloads, processes, raw_http
 
 STREAMS = int(os.environ.get("ATHERIA_SOAK_STREAMS", "1000"))
 FRAMES = 16

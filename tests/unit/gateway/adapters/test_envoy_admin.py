@@ -1,8 +1,16 @@
-"""Reading Envoy's counters."""
+"""Reading Envoy's counters, also of an Envoy that does not answer."""
 
 from __future__ import annotations
 
-from atheria_gateway.adapters.envoy_admin import parse_counters
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from atheria_gateway.adapters.envoy_admin import EnvoyAdmin, parse_counters
 from atheria_gateway.core.demand import EnvoyCounters, RevisionCalls
 from atheria_gateway.core.model import ModelKey
 
@@ -46,3 +54,52 @@ cluster.demo/qca/revision/qca-a.external.upstream_rq_time: B1(0,0) B100(0,9)
 
 def test_no_text_means_no_models() -> None:
     assert parse_counters("") == {}
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[tuple[EnvoyAdmin, asyncio.Event]]:
+    """An admin interface that takes a question, sets the event, and says nothing."""
+    asked = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    with tempfile.TemporaryDirectory(prefix="gw-") as folder:
+        server = await asyncio.start_unix_server(take, f"{folder}/admin.sock")
+        admin = EnvoyAdmin(f"{folder}/admin.sock", timeout_s=0.2)
+        try:
+            yield admin, asked
+        finally:
+            await admin.close()
+            server.close()
+
+
+async def test_an_envoy_that_says_nothing_is_given_up(silent: tuple[EnvoyAdmin, asyncio.Event]) -> None:
+    admin, _ = silent
+    with pytest.raises(OSError, match=r"no answer within 0\.2 s"):
+        await admin.counters()
+
+
+async def test_who_is_ended_in_the_moment_of_a_timeout_ends(
+    silent: tuple[EnvoyAdmin, asyncio.Event],
+) -> None:
+    admin, asked = silent
+
+    async def poll() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                await admin.counters()
+
+    polling = asyncio.create_task(poll())
+    await asked.wait()
+    asyncio.get_running_loop().call_later(0.4, polling.cancel)
+    # The loop stands still, so that the timeout and the end come in one turn.
+    time.sleep(0.6)  # noqa: ASYNC251
+    done, _ = await asyncio.wait({polling}, timeout=30)
+    polling.cancel()
+    assert done == {polling}
+    assert polling.cancelled()

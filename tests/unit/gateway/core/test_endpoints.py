@@ -79,3 +79,15 @@ def test_pods_that_sleep_are_those_of_the_active_revision_before_any_other() -> 
 def test_pods_of_another_model_are_never_taken() -> None:
     other = Model(key=ModelKey(namespace="other", name="qca"), active_revision="qca-r1")
     assert endpoints_of(other, (_slice("r1", _ready("10.0.0.1")),)) == ()
+
+
+def test_pods_that_speak_tls_count_only_for_a_gateway_that_has_a_certificate() -> None:
+    body = {
+        "metadata": {"namespace": "demo", "name": "qca-r1-x", "labels": {names.LABEL_MODEL: "qca"}},
+        "endpoints": [_ready("10.0.0.1"), {"addresses": ["10.0.0.2"], "conditions": {"ready": False}}],
+        "ports": [{"name": "grpc", "port": 9001, "appProtocol": names.APP_PROTOCOL_TLS}],
+    }
+    one = pod_slice_from_object(body)
+    assert [endpoint.has_tls for endpoint in (*one.endpoints, *one.unready)] == [True, True]
+    without = pod_slice_from_object(body, has_certificate=False)
+    assert (without.endpoints, without.unready) == ((), ())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atheria_gateway.core.hold import Denial, HoldQueue, Refusal, Ticket, hold_timeout
+from atheria_gateway.core.hold import Denial, HoldQueue, Refusal, Ticket, handed_back, hold_timeout
 from atheria_gateway.core.model import Model, ModelKey
 
 QCA = Model(key=ModelKey(namespace="demo", name="qca"), queue_limit=2, phase="Pending", reason="no node fits")
@@ -98,6 +99,22 @@ def test_a_hold_that_ended_with_busy_pods_says_so() -> None:
     denial = hold_timeout(QCA, QCA.key, 300.0, ready_pods=2)
     assert "the 2 ready pods of model demo/qca had no room for 300 s" in denial.message
     assert "scaling.maxReplicas" in denial.message
+
+
+@pytest.mark.parametrize(
+    ("ready_pods", "words"),
+    [
+        (None, "this gateway pod ends: call again"),
+        (0, "model demo/qca has no ready pod: call again"),
+        (1, "no ready pod of model demo/qca has taken this call: call again"),
+        (3, "no ready pod of model demo/qca has taken this call: call again"),
+    ],
+)
+def test_a_call_that_is_handed_back_is_told_what_is_known(ready_pods: int | None, words: str) -> None:
+    denial = handed_back(QCA.key, ready_pods)
+    assert denial.refusal is Refusal.DRAINING
+    assert "this gateway pod ends" in denial.message
+    assert words in denial.message
 
 
 def test_one_caller_leaves_its_part_of_the_places_to_others() -> None:

@@ -84,3 +84,18 @@ def test_a_gateway_pod_that_goes_away_is_forgotten() -> None:
     leaving = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
     world.take(Watched.PODS, Changed(body=leaving))
     assert world.gateway_pods == {}
+
+
+def test_what_the_live_page_shows_is_kept_only_where_there_is_one_and_goes_with_the_model() -> None:
+    plain, world = World(), World(has_live_page=True)
+    for one in (plain, world):
+        one.take(Watched.MODELS, Listed(objects=(MODEL,)))
+    assert plain.live_models == {}
+    assert list(world.live_models) == [QCA]
+    world.take(Watched.MODELS, Changed(body={**MODEL, "status": {"phase": "Serving"}}))
+    assert world.live_models[QCA].phase == "Serving"
+    world.take(Watched.MODELS, Deleted(body=MODEL))
+    assert world.live_models == {}
+    world.take(Watched.MODELS, Changed(body=MODEL))
+    world.take(Watched.MODELS, Listed(objects=()))
+    assert world.live_models == {}

@@ -55,3 +55,14 @@ def test_a_caller_is_who_the_gateway_says_or_the_address_that_it_saw() -> None:
 def test_a_declared_length_is_read_and_nonsense_is_not() -> None:
     lengths = [read_call({**TARGET, "content-length": text}, 0.0) for text in ("17", "-1", "many", "")]
     assert [call.body_bytes for call in lengths if call is not None] == [17, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_sampled"),
+    [("01", True), ("00", False)],
+)
+def test_the_trace_of_a_call_is_known_whether_it_is_kept_or_not(flags: str, is_sampled: bool) -> None:
+    call = read_call({**TARGET, "traceparent": f"00-{'4' * 32}-{'5' * 16}-{flags}"}, 0.0)
+    assert call is not None
+    assert (call.trace_id, call.is_sampled) == ("4" * 32, is_sampled)
+    assert read_call({**TARGET, "traceparent": "00-nothing"}, 0.0) == read_call(TARGET, 0.0)

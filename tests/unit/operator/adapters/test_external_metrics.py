@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from atheria_operator.adapters.external_metrics import FrontProxy, build_app
+from atheria_local.pki import Authority, Certificate
+from atheria_operator.adapters.external_metrics import FrontProxy, build_app, serve_external_metrics
 from atheria_operator.api.model import ModelKey
 from atheria_operator.domain.interop.offer import METRIC_CALLS, Offer
 from atheria_operator.domain.scaling.demand import Demand
@@ -127,3 +132,90 @@ async def test_the_names_that_the_api_server_publishes_are_those_that_are_let_in
     proxy.names = ("front-proxy-client",)
     assert proxy.allows(certificate("front-proxy-client"))
     assert not proxy.allows(certificate("somebody"))
+
+
+def published(*authorities: Authority) -> dict[str, str]:
+    """The ConfigMap's data."""
+    return {
+        "requestheader-client-ca-file": "".join(
+            one.certificate.read_text(encoding="utf-8") for one in authorities
+        )
+    }
+
+
+@asynccontextmanager
+async def serving(cluster: Any, folder: Path) -> AsyncIterator[str]:
+    """The server with a certificate of its own; its address."""
+    own = Authority(folder / "own").issue("operator", names=["IP:127.0.0.1"])
+    shutil.copy(own.certificate, folder / "tls.crt")
+    shutil.copy(own.key, folder / "tls.key")
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(
+        serve_external_metrics(World().reader, cluster, folder, 0, port.set_result, refresh_seconds=0.05)
+    )
+    try:
+        yield f"https://127.0.0.1:{await asyncio.wait_for(port, 60)}{BASE}"
+    finally:
+        server.cancel()
+        await asyncio.gather(server, return_exceptions=True)
+
+
+def session_of(caller: Certificate, own: Path) -> aiohttp.ClientSession:
+    """Of somebody with that certificate, who keeps connections open."""
+    context = ssl.create_default_context(cafile=str(own))
+    context.load_cert_chain(caller.certificate, caller.key)
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+
+
+async def is_answered(session: aiohttp.ClientSession, address: str) -> bool:
+    """Whether the handshake and the request go well."""
+    try:
+        async with session.get(address) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, OSError):
+        return False
+
+
+async def until(session: aiohttp.ClientSession, address: str, *, answered: bool) -> None:
+    """Bounded by a minute."""
+    async with asyncio.timeout(60):
+        while True:
+            if await is_answered(session, address) == answered:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_without_any_authority_nobody_is_answered_until_there_is_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atheria_operator.adapters.external_metrics._RETRY_SECONDS", 0.05)
+    authority = Authority(tmp_path / "front")
+    cluster: Any = Cluster(published(authority))
+    async with (
+        serving(cluster, tmp_path) as address,
+        session_of(authority.issue("proxy"), tmp_path / "own" / "ca.crt") as session,
+    ):
+        assert await is_answered(session, address)
+        cluster.data = {"client-ca-file": "x"}
+        await until(session, address, answered=False)
+        cluster.data = published(authority)
+        await until(session, address, answered=True)
+
+
+async def test_an_authority_that_was_withdrawn_is_trusted_no_more_and_a_new_one_is(tmp_path: Path) -> None:
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    cluster: Any = Cluster(published(old))
+    own = tmp_path / "own" / "ca.crt"
+    async with (
+        serving(cluster, tmp_path) as address,
+        session_of(old.issue("proxy"), own) as before,
+        session_of(new.issue("proxy"), own) as after,
+    ):
+        assert await is_answered(before, address)
+        assert not await is_answered(after, address)
+        cluster.data = published(old, new)
+        await until(after, address, answered=True)
+        assert await is_answered(before, address)
+        cluster.data = published(new)
+        await until(before, address, answered=False)
+        assert await is_answered(after, address)

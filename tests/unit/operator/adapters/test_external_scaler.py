@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -24,11 +24,28 @@ METADATA = {"scalerAddress": "x:1", "model": "qca", "metric": METRIC_CALLS, "tar
 REFERENCE = messages.ScaledObjectRef(name="anything", namespace="demo", scalerMetadata=METADATA)
 
 
+class CountedOffers(Offers):
+    """With the number of those who listen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners = 0
+
+    @contextmanager
+    def listening(self, key: ModelKey, wake: Callable[[], None]) -> Iterator[None]:
+        with super().listening(key, wake):
+            self.listeners += 1
+            try:
+                yield
+            finally:
+                self.listeners -= 1
+
+
 class World:
     """Demand and a clock as a test says, and the offers of one model."""
 
     def __init__(self) -> None:
-        self.offers = Offers()
+        self.offers = CountedOffers()
         self.said: Demand | None = None
         self.now_seconds = 500.0
         ports: Any = self
@@ -152,9 +169,10 @@ async def test_a_stream_that_ended_listens_no_more() -> None:
     async with client(world) as stub:
         stream = stub.StreamIsActive(REFERENCE)
         await asyncio.wait_for(stream.read(), 60)
+        assert world.offers.listeners == 1
         stream.cancel()
         for _ in range(6000):
-            if not world.offers.has_listeners(KEY):
+            if not world.offers.listeners:
                 return
             await asyncio.sleep(0.01)
     raise AssertionError("the stream still listens after a minute")

@@ -33,6 +33,18 @@ ANSWER: dict[str, Any] = {
         "seconds": 1.25,
         "saved_seconds": 22.5,
     },
+    "kv_cache": {
+        "wanted": "int4",
+        "precision": "int8",
+        "recent_window": 128,
+        "agreement": 0.99812345,
+        "divergence": 0.0004,
+        "positions": 640,
+        "least_agreement": 0.99,
+        "most_divergence": None,
+        "stepped_back": True,
+        "why": "int4 is over the budget",
+    },
     "warm": [{"shape": [16, 64, 64], "rows": 8, "compile_seconds": 1.0, "run_seconds": 0.004}],
     "evaluation": {"throughput": 120.5, "device": "cpu", "deep": {"left": "out"}, "measured": True},
 }
@@ -63,6 +75,18 @@ def test_every_part_that_a_server_tells_becomes_a_part_of_the_status() -> None:
             "graphs": 4,
             "seconds": 1.25,
             "savedSeconds": 22.5,
+        },
+        "kvCache": {
+            **of,
+            "wanted": "int4",
+            "precision": "int8",
+            "recentWindow": 128,
+            "agreement": 0.998123,
+            "divergence": 0.0004,
+            "comparedTokens": 640,
+            "leastAgreement": 0.99,
+            "steppedBack": True,
+            "why": "int4 is over the budget",
         },
         "warmup": [{"shape": "16x64x64", "rows": 8, "compileSeconds": 1.0, "runSeconds": 0.004}],
         "evaluation": {"throughput": 120.5, "device": "cpu", "measured": True},
@@ -110,7 +134,8 @@ _KEYS = st.sampled_from(
         *("precision", "policy", "why", "weight_bytes", "quality", "passed", "profile", "reason", "message"),
         *("measurements", "name", "value", "limit", "compile", "mode", "cache", "graphs", "seconds"),
         *("saved_seconds", "warm", "shape", "rows", "compile_seconds", "run_seconds", "evaluation"),
-        *("start_seconds", "import", "setup", "warmup"),
+        *("start_seconds", "import", "setup", "warmup", "kv_cache", "wanted", "stepped_back", "positions"),
+        *("agreement", "divergence", "least_agreement", "most_divergence", "recent_window"),
     ]
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 from atheria_contract.serving import parse_serving_config
 from atheria_operator.api.model import HardwareProfile, ModelIntent
 from atheria_operator.domain.desired.pod_template import GRACE_SECONDS, ServerDefaults
-from atheria_operator.domain.desired.revision import END_SECONDS, HASH_LENGTH, build_revision, digest_of
+from atheria_operator.domain.desired.revision import (
+    END_SECONDS,
+    HASH_LENGTH,
+    build_revision,
+    config_text,
+    digest_of,
+)
 
 Intents = Callable[..., ModelIntent]
 JSON = st.recursive(
@@ -82,6 +89,51 @@ def test_another_image_or_profile_is_another_revision(
         build_revision(intent(), replace(cpu, node_selector={"a": "b"}), defaults).hash,
     }
     assert len(hashes) == 4
+
+
+TEXT = {"source": "hf://owner/name@abc", "runtime": "text"}
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        ({"source": "builtin://qca", "parameters": {"law": "nca"}}, {"law": "nca"}),
+        (TEXT, {"runtime": "text"}),
+        ({**TEXT, "parameters": {"kv_precision": "int8"}}, {"runtime": "text", "kv_precision": "int8"}),
+    ],
+)
+def test_a_model_that_asks_for_nothing_new_is_told_word_for_word_what_earlier_operators_told(
+    intent: Intents, model: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    """Or an upgrade would roll every model out anew: whoever changes this text changes the revision of all models."""
+    assert json.loads(config_text(intent(model=model).serving)) == {
+        "digest": "",
+        "drain_delay_seconds": 3.0,
+        "drain_timeout_seconds": 20.0,
+        "grpc_port": 8001,
+        "host": "0.0.0.0",
+        "http_port": 8000,
+        "idempotent": False,
+        "max_batch_size": 8,
+        "max_latency_seconds": 0.05,
+        "max_message_bytes": 67_108_864,
+        "max_queue_depth": 512,
+        "name": "qca",
+        "parameters": parameters,
+        "source": model["source"],
+        "warmup_shapes": [],
+        "workers": 1,
+    }
+
+
+def test_a_typed_field_is_the_same_revision_as_the_parameter_that_it_stands_for(
+    intent: Intents, cpu: HardwareProfile, defaults: ServerDefaults
+) -> None:
+    plain = build_revision(intent(model=TEXT), cpu, defaults)
+    assert build_revision(intent(model=TEXT, kvCache={}, attention={}), cpu, defaults) == plain
+    typed = build_revision(intent(model=TEXT, kvCache={"precision": "int8"}), cpu, defaults)
+    named = build_revision(intent(model={**TEXT, "parameters": {"kv_precision": "int8"}}), cpu, defaults)
+    assert typed == named != plain
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,16 @@ class Rig:
         ports: Any = self
         self.costs = DeletionCosts(ModelKey(namespace="demo", name="qca"), ports, ports)
 
-    async def fetch(self, url: str) -> Any:
+    async def fetch(self, url: str, **_: Any) -> Any:
         self.asked.append(url)
         calls = self.in_flight[url.removeprefix("http://").partition(":")[0]]
         if isinstance(calls, Exception):
             raise calls
         return calls if isinstance(calls, (dict, list)) else {"ready": True, names.READY_IN_FLIGHT: calls}
+
+    async def fetch_text(self, url: str) -> str:
+        self.asked.append(url)
+        return str(self.in_flight[url.removeprefix("http://").partition(":")[0]])
 
     async def set_deletion_cost(self, pod: ObjectRef, uid: str, cost: int | None) -> None:
         assert (pod.kind, pod.namespace) == ("Pod", "demo")
@@ -102,3 +106,19 @@ async def test_marks_are_taken_back_once_no_pod_goes_any_more() -> None:
     await rig.costs.take_back(pods, 3)
     assert rig.written == [("a", "uid-a", None)]
     assert rig.asked == []
+
+
+async def test_a_container_of_the_users_is_asked_for_its_metrics_and_one_that_shows_none_may_be_busy() -> (
+    None
+):
+    def custom(name: str, series: str = "running,waiting") -> Any:
+        found = pod(name)
+        found["metadata"]["labels"] = {names.LABEL_RUNTIME: names.RUNTIME_CUSTOM}
+        if series:
+            found["metadata"]["annotations"] = {names.ANNOTATION_IN_FLIGHT_METRICS: series}
+        return found
+
+    rig = Rig(a="running 1\nwaiting 3\n", b="running 1\nwaiting 0\n", c="other 0\n", d="")
+    await rig.costs.mark([custom("a"), custom("b"), custom("c"), custom("d", "")], 3)
+    assert rig.asked == [f"http://{name}:8000/metrics" for name in "abc"]
+    assert rig.written == [("b", "uid-b", -1)]

@@ -25,7 +25,7 @@ class Rig:
         ports: Any = self
         self.reader = ReportReader(ModelKey(namespace="demo", name="qca"), ports, ports, self.reports)
 
-    async def fetch(self, url: str) -> Any:
+    async def fetch(self, url: str, **_: Any) -> Any:
         self.asked.append(url)
         answer = self.answers.get(url, ANSWER)
         if isinstance(answer, Exception):

@@ -94,7 +94,7 @@ class Rig:
     def demand(self, _: ModelKey) -> Demand | None:
         return self.said
 
-    async def fetch(self, url: str) -> Any:
+    async def fetch(self, url: str, **_: Any) -> Any:
         return {names.READY_IN_FLIGHT: self.in_flight[url.removeprefix("http://").partition(":")[0]]}
 
     def monotonic_seconds(self) -> float:

@@ -38,7 +38,7 @@ class Rig:
         ports: Any = self
         self.watcher = StartWatcher(KEY, ports, ports, ports, self.told, self.starting, self.rests)
 
-    async def fetch(self, url: str, *, may_be_unready: bool) -> Any:
+    async def fetch(self, url: str, *, may_be_unready: bool, **_: Any) -> Any:
         assert may_be_unready
         self.asked.append(url)
         if isinstance(self.answer, Exception):

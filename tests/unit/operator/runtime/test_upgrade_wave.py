@@ -20,7 +20,7 @@ class Known:
     def __init__(self, *keys: ModelKey) -> None:
         self.keys = list(keys)
         self.woken: list[ModelKey] = []
-        self.wave = UpgradeWave(at_once=1, opted_in=lambda: self.keys, wake=self.woken.append)
+        self.wave = UpgradeWave(at_once=1, models=lambda: self.keys, wake=self.woken.append)
 
     def given(self) -> list[ModelKey]:
         return [key for key in (A, B, C) if self.wave.turn(key).is_given]
@@ -77,6 +77,32 @@ def test_a_spec_that_becomes_wrong_on_the_way_frees_no_place() -> None:
     assert known.given() == []
 
 
+def test_a_spec_that_becomes_wrong_before_its_model_has_begun_holds_nobody_up() -> None:
+    known = Known(A, B, C)
+    for key in (A, B, C):
+        known.wave.tell(key, WAITING)
+    assert known.given() == [A]
+    # One that stands in line, and then the one whose turn it is.
+    known.wave.cannot_tell(B)
+    assert known.given() == [A]
+    known.wave.cannot_tell(A)
+    assert known.given() == [C]
+    assert known.woken == [A, C]
+    # Corrected, it stands in line again.
+    known.wave.tell(B, WAITING)
+    known.wave.tell(C, DONE)
+    assert known.given() == [B]
+
+
+def test_a_spec_that_becomes_wrong_after_a_rollback_lets_nobody_follow() -> None:
+    known = Known(A, B)
+    known.wave.tell(A, FAILED)
+    known.wave.tell(B, WAITING)
+    known.wave.cannot_tell(A)
+    assert known.wave.turn(B).stopped_by == "demo/a"
+    assert known.given() == []
+
+
 def test_a_model_that_is_deleted_on_its_way_leaves_its_place() -> None:
     known = Known(A, B)
     known.wave.tell(A, ROLLING)
@@ -102,7 +128,7 @@ def test_who_waits_is_told_why_upgrades_are_stopped_and_when_they_go_on(
     known.wave.tell(A, FAILED)
     assert known.woken == [B, C], "woken although nothing changed"
     # The annotation is taken away from it.
-    known.wave.tell(A, None)
+    known.wave.tell(A, DONE)
     assert known.wave.turn(B).stopped_by == ""
     assert known.given() == [B]
     assert "upgrades are stopped: model=demo/a" in caplog.text

@@ -135,6 +135,28 @@ def test_a_group_of_another_name_is_refused() -> None:
         plan_precision(PrecisionConfig(policy="hierarchy"), LAYERS, {**GROUPS, "decoder": ("law.norm",)}, CPU)
 
 
+@pytest.mark.parametrize("policy", ["bf16", "int8", "nf4"])
+def test_what_is_critical_to_the_model_stays_where_one_precision_is_asked_for_throughout(policy: str) -> None:
+    made = plan_precision(PrecisionConfig(policy=policy), LAYERS, GROUPS, CPU, ("law.last",))
+    assert by_name(made)["law.last"] == "fp32"
+    assert by_name(made)["law.first"] == policy
+    assert next(one.reason for one in made.layers if one.name == "law.last") == "critical to this model"
+
+
+def test_a_group_of_its_own_decides_over_what_is_critical() -> None:
+    made = plan_precision(
+        PrecisionConfig(policy="hierarchy", head="int8"), LAYERS, GROUPS, CPU, ("law.last",)
+    )
+    assert by_name(made)["law.last"] == "int8"
+
+
+def test_a_critical_pattern_that_matches_nothing_is_the_models_mistake() -> None:
+    with pytest.raises(
+        PrecisionError, match=r"critical_layers pattern 'law.lost' matches no layer; near names: law.last"
+    ):
+        plan_precision(PrecisionConfig(policy="int8"), LAYERS, GROUPS, CPU, ("law.lost",))
+
+
 def test_a_keep_pattern_that_matches_nothing_is_refused_with_near_names() -> None:
     with pytest.raises(PrecisionError, match=r"'law.lats' matches no layer; near names: law.last"):
         plan("int8", keep_fp32=("law.lats",))

@@ -163,6 +163,26 @@ def test_an_answer_that_cannot_be_written_is_a_failure_and_the_worker_lives(fron
     assert front.take().work_id == 2
 
 
+def test_frames_that_cannot_be_sent_are_closed(front: Front, model: Counter) -> None:
+    """Those of a running batch are no generator: they hold their cache until somebody says so."""
+
+    class Held:
+        def __iter__(self) -> Held:
+            return self
+
+        def __next__(self) -> Frame:
+            return Frame(outputs={}, parameters={"step": object()})
+
+        def close(self) -> None:
+            model.closed.set()
+
+    held = Held()
+    model.stream_frames = lambda _: held
+    front.send(memory.STREAM, 1)
+    assert front.take().kind == memory.DONE
+    assert model.closed.wait(30)
+
+
 def test_a_cancelled_stream_is_closed(front: Front, model: Counter) -> None:
     front.send(memory.STREAM, 1)
     front.take()

@@ -94,6 +94,28 @@ def test_a_json_answer_and_a_binary_one_carry_the_same() -> None:
     assert len(body) == length + 26
 
 
+def test_a_message_with_tensors_is_binary_and_reads_back_as_it_was_written() -> None:
+    request, _ = rest_codec.read_message("m", "", '{"inputs": []}')
+    assert isinstance(
+        rest_codec.write_message(*rest_codec.answer_document(request, ANSWER, "1", frozenset())), str
+    )
+    x = np.arange(6, dtype=np.int16)
+    document = {
+        "inputs": [
+            {"name": "x", "datatype": "INT16", "shape": [6], "parameters": {"binary_data_size": 12}},
+            {"name": "y", "datatype": "FP32", "shape": [1], "data": [0.5]},
+        ]
+    }
+    message = rest_codec.write_message(document, [x.tobytes()])
+    assert isinstance(message, bytes)
+    assert int.from_bytes(message[:4], "little") == len(message) - 4 - 12
+    found, _ = rest_codec.read_message("m", "1", message)
+    assert {name: array.tolist() for name, array in found.inputs.items()} == {"x": x.tolist(), "y": [0.5]}
+    for wrong in (message[:3], message[:20], message[:-1], message + b"?"):
+        with pytest.raises(InvalidCallError):
+            rest_codec.read_message("m", "1", wrong)
+
+
 def test_not_a_number_is_refused_in_json_only() -> None:
     request, _ = rest_codec.read_request("m", "", b'{"inputs": []}', None)
     answer = InferAnswer(outputs={"y": np.array([np.nan], np.float32)})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from atheria_server.core.trace_context import TraceContext
+from atheria_contract.trace_context import TraceContext
 from atheria_server.current_trace import TRACE
 from atheria_server.transport.trace_headers import GrpcTrace, HttpTrace
 

@@ -28,6 +28,7 @@ from atheria_server.models.qca.train.options import TrainingOptions
 from atheria_server.models.qca.train.ranks import Ranks
 from atheria_server.models.qca.train.stop import StopAsked, stop_asked
 from atheria_server.models.qca.train.trainer import Trainer
+from atheria_server.models.weight_files import digest_of
 
 EXIT_NOT_GOOD_ENOUGH: Final = 1
 EXIT_SIGNAL: Final = 128
@@ -170,7 +171,7 @@ def _write_weights(ranks: Ranks, law: Law, files: Files, fidelity: float) -> int
     if files.out is not None:
         data = weights.dump_law(law)
         files.out.write_bytes(data)
-        _say(ranks, f"wrote {files.out}, {len(data)} bytes, {weights.digest_of(data)}")
+        _say(ranks, f"wrote {files.out}, {len(data)} bytes, {digest_of(data)}")
     return 0
 
 

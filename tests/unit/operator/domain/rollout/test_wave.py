@@ -48,10 +48,10 @@ def test_one_that_was_rolled_back_stops_the_others_until_it_is_settled() -> None
     assert names(decide_wave(members(b=Stage.WAITING), wave, at_once=1)) == {"b"}
 
 
-def test_models_with_pods_go_first() -> None:
+def test_those_that_go_first_do() -> None:
     seen = {
         key("a"): Member(stage=Stage.WAITING),
-        key("z"): Member(stage=Stage.WAITING, has_pods=True),
+        key("z"): Member(stage=Stage.WAITING, goes_first=True),
     }
     assert names(decide_wave(seen, Wave(), at_once=1)) == {"z"}
 
@@ -69,7 +69,7 @@ def test_nobody_begins_before_all_models_are_known() -> None:
 
 MEMBERS = st.dictionaries(
     st.sampled_from("abcdefgh").map(key),
-    st.builds(Member, stage=st.sampled_from(Stage), has_pods=st.booleans()),
+    st.builds(Member, stage=st.sampled_from(Stage), goes_first=st.booleans()),
 )
 TURNS = st.frozensets(st.sampled_from("abcdefgh").map(key))
 

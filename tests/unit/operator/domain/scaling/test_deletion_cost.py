@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atheria_contract import names
-from atheria_operator.domain.scaling.deletion_cost import cost_of, deletion_costs, is_ours
+from atheria_operator.domain.scaling.deletion_cost import calls_in_metrics, cost_of, deletion_costs, is_ours
 
 LOADS = st.dictionaries(
     st.text("abcdefgh", min_size=1, max_size=2), st.none() | st.integers(0, 5), max_size=8
@@ -63,3 +63,36 @@ def test_the_cost_that_is_written_on_a_pod_is_read(annotations: Any, cost: int |
     written = annotations if isinstance(annotations, dict) else {names.ANNOTATION_DELETION_COST: annotations}
     assert cost_of({"metadata": {"annotations": written}}) == cost
     assert is_ours(cost) == (cost == -3)
+
+
+VLLM = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a {b} c"} 2.0
+vllm:num_requests_running{engine="1",model_name="a {b} c"} 1.0 1700000000000
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0",model_name="a"} 4.0
+vllm:num_requests_waiting_by_reason{engine="0"} 40.0
+plain 0.25
+"""
+
+
+@pytest.mark.parametrize(
+    ("series", "calls"),
+    [
+        (("vllm:num_requests_running", "vllm:num_requests_waiting"), 7),
+        (("vllm:num_requests_running",), 3),
+        (("plain",), 1),
+        (("plain", "missing"), None),
+        ((), 0),
+    ],
+)
+def test_calls_in_flight_are_the_sum_of_all_samples_or_unknown(
+    series: tuple[str, ...], calls: int | None
+) -> None:
+    assert calls_in_metrics(VLLM, series) == calls
+
+
+@pytest.mark.parametrize("line", ["x", "x{", "x abc", "x NaN", "x +Inf", "x -1", 'x{a="1"}', "<html>"])
+def test_what_is_no_number_of_calls_is_unknown(line: str) -> None:
+    assert calls_in_metrics(f"{line}\n", ("x",)) is None

@@ -138,8 +138,8 @@ def test_nothing_is_taken_away_while_calls_wait_for_warm_pods(run: Run, step: St
 def test_more_demand_never_gives_fewer_pods(run: Run, step: Step, more: tuple[int, int, int]) -> None:
     held, in_flight, arrived = more
     if run.policy.metric is ScalingMetric.LATENCY:
-        # More calls that come and go at once are a lower mean.
-        arrived = 0
+        # More calls that come and go at once are a lower mean, and calls in flight that never came are some that did not end.
+        arrived = held + in_flight
     now = run.now + step.seconds
     higher = replace(
         step, held=step.held + held, in_flight=step.in_flight + in_flight, arrived=step.arrived + arrived
@@ -220,3 +220,22 @@ def test_a_restart_with_whatever_was_stored_takes_nothing_away_by_silence(
         assert run.take(replace(step, silent=step.silent or step.complete)).replicas >= before
     before = run.replicas
     assert run.take(first).replicas >= before
+
+
+def test_what_an_incomplete_report_raised_is_not_lowered_by_the_first_complete_one() -> None:
+    policy = ScalingPolicy(
+        min_replicas=0, max_replicas=2, target_calls=1, target_utilization=0.5, scale_down_delay_seconds=1.0
+    )
+    run = run_of(
+        policy,
+        None,
+        0,
+        [
+            Step(seconds=1.0, held=0, in_flight=0, arrived=0, silent=True),
+            Step(seconds=9.0, held=0, in_flight=1, arrived=38, complete=False),
+        ],
+    )
+    assert run.replicas == 2
+    quiet = Step(seconds=1.0, held=0, in_flight=0, arrived=0)
+    assert run.take(quiet).replicas == 2
+    assert run.take(replace(quiet, seconds=1.5)).replicas < 2

@@ -10,6 +10,7 @@ import torch
 from atheria_server.models.qca import weights
 from atheria_server.models.qca.settings import QcaSettingsError, parse_settings
 from atheria_server.models.qca.train import held_out
+from atheria_server.models.weight_files import digest_of
 
 
 def test_the_shipped_weights_have_the_digest_in_the_code_and_imitate_kerr():
@@ -100,7 +101,7 @@ def test_weights_that_were_written_are_read_again_and_decide_the_sizes(name, tmp
     path = tmp_path / "w.safetensors"
     path.write_bytes(weights.dump_law(weights.build_law(name, 8, hidden=4)))
     given = {"law": name, "weights": str(path)}
-    law = weights.load_law(parse_settings(given), weights.digest_of(path.read_bytes()))
+    law = weights.load_law(parse_settings(given), digest_of(path.read_bytes()))
     assert law.sizes()["hidden"] == 4
     with pytest.raises(weights.WeightsError, match="is for hidden=4, but parameter hidden is 64"):
         weights.load_law(parse_settings({**given, "hidden": 64}))

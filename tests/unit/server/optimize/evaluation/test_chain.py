@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from atheria_contract.serving import ServingConfig
+from atheria_server.core.checklist import checked
+from atheria_server.core.quality import Measurement
 from atheria_server.core.timings import Timings
 from atheria_server.models.contract import WarmupCall
-from atheria_server.optimize.evaluation.chain import COMPILED, EAGER, FULL, Measured, measure_chain
+from atheria_server.optimize.evaluation.chain import (
+    COMPILED,
+    EAGER,
+    FULL,
+    NARROW,
+    Measured,
+    measure_chain,
+)
+from atheria_server.optimize.evaluation.tensor_options import loss, option_variants
 from atheria_server.settings import parse_arguments
 
 KERR = ["serve", "builtin://qca", "--set", "law=kerr", "--warmup-shape", "16,8,8"]
@@ -81,3 +94,56 @@ def test_all_variants_and_sizes_are_timed_in_the_same_rounds(monkeypatch: pytest
     assert found.batch_time(EAGER).r_squared == 1.0
     call = WarmupCall(inputs={"seed": np.zeros(1, np.int64)}, parameters={"height": 8, "width": 8})
     assert found.variants[EAGER].loaded.compute(call)["state"].shape == (1, 16, 8, 8)
+
+
+def test_each_option_alone_is_a_variant_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    built: list[tuple[str, str]] = []
+
+    def variant(config: ServingConfig, device: str) -> Any:
+        built.append((config.compile.mode, config.precision.policy))
+        api = SimpleNamespace(loaded=SimpleNamespace(api=None), predict=lambda call: call)
+        del device
+        return api
+
+    for name, fake in (
+        ("build_variant", variant),
+        ("sample_call", lambda *_, **__: None),
+        ("interleaved", lambda work, rounds, **_: dict.fromkeys(work, Timings(seconds=(1.0,) * rounds))),
+    ):
+        monkeypatch.setattr(f"atheria_server.optimize.evaluation.chain.{name}", fake)
+    both = parse_arguments([*KERR, "--compile", "default", "--precision", "bf16"])
+    found = measure_chain(both, "cpu", rows=(1,), parameters={}, rounds=5, each_alone=True)
+    assert built == [("off", "fp32"), ("default", "fp32"), ("off", "bf16"), ("default", "bf16")]
+    assert found.last == FULL
+    assert option_variants(found.variants) == {"compile": COMPILED, "precision": NARROW, "combined": FULL}
+    assert [name for name, _, _ in found.chain().steps] == ["batch", "compile", "precision"]
+    assert NARROW not in measure_chain(both, "cpu", rows=(1,), parameters={}, rounds=5).variants
+    narrow = parse_arguments([*KERR, "--precision", "bf16"])
+    found = measure_chain(narrow, "cpu", rows=(1,), parameters={}, rounds=5, each_alone=True)
+    assert option_variants(found.variants) == {"precision": FULL}
+    assert option_variants({EAGER: found.variants[EAGER]}) == {}
+
+
+@pytest.mark.parametrize(
+    ("measurements", "expected"),
+    [
+        ([], 0.0),
+        ([("error:a", 0.02, "lower"), ("error:b", 0.01, "lower")], 0.02),
+        ([("equal:a", 0.75, "higher"), ("kl:logits", 9.0, "lower"), ("top1:logits", 0.9, "higher")], 0.25),
+    ],
+)
+def test_the_loss_is_that_of_the_worst_output_as_a_share(
+    measurements: list[tuple[str, float, Any]], expected: float
+):
+    found = [Measurement(name=name, value=value, better=better) for name, value, better in measurements]
+    assert loss(found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_loss_that_is_no_number_is_not_hidden_by_the_others_and_fails_its_limit(value: float, at: int):
+    values = [0.1, 0.2]
+    values.insert(at, value)
+    found = loss([Measurement(name=f"error:{one}", value=one, better="lower") for one in values])
+    assert math.isnan(found)
+    assert checked("precision: output error", found, 0.5).result == "fail"

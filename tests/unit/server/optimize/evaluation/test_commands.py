@@ -50,6 +50,22 @@ def test_evaluate_has_every_check_of_the_list(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(summary.read_text()) == report["summary"]
 
 
+def test_evaluate_tells_what_a_narrower_precision_saves_and_loses(capsys: pytest.CaptureFixture[str]):
+    narrow = ["python://bench.dashboards.network:Network", "--precision", "bf16", "--rows", "1,2"]
+    code = evaluate.main([*narrow, "--rounds", "5", "--loss", "0", "--output", "json"])
+    assert code == evaluate.EXIT_FAILED_CHECK
+    report = json.loads(capsys.readouterr().out)
+    lines = {line["name"]: line for line in report["lines"]}
+    assert {"precision: speed-up", "precision: memory saved", "precision: answers move by"} <= lines.keys()
+    assert not any(name.startswith(("combined", "compile: ")) for name in lines), (
+        "one option is no combination"
+    )
+    assert 0 < lines["precision: answers move by"]["value"] < 1
+    assert "precision: answers move by" in report["summary"]["failed"]
+    assert report["summary"]["precisionSavedBytes"] == lines["precision: memory saved"]["value"]
+    assert report["summary"]["precision"] == "bf16"
+
+
 def test_a_limit_that_is_not_kept_gives_exit_status_3(capsys: pytest.CaptureFixture[str]):
     assert evaluate.main([*TINY, "--p99-ms", "0"]) == evaluate.EXIT_FAILED_CHECK
     assert "latency p99" in capsys.readouterr().out.splitlines()[2]

@@ -91,6 +91,13 @@ def test_logits_are_judged_by_their_largest_entry_and_their_distribution() -> No
     }
 
 
+def test_a_likeliest_class_that_is_no_number_is_not_the_same() -> None:
+    baseline = [{"logits": np.array([[2.0, 0.0], [2.0, 0.0]], np.float32)}]
+    variant = [{"logits": np.array([[math.nan, 0.0], [2.0, 0.0]], np.float32)}]
+    found = {one.name: one.value for one in compare_outputs(baseline, variant)}
+    assert found["top1:logits"] == 0.5
+
+
 def test_a_limit_may_ask_for_any_way_of_comparing_an_output() -> None:
     baseline = [{"scores": np.array([[2.0, 0.0]], np.float32), "logits": np.array([[2.0, 0.0]], np.float32)}]
     found = compare(NOBODY, baseline, baseline, limits=["top1:scores", "kl:scores", "error:logits"])

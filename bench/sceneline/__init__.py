@@ -1,0 +1,1 @@
+"""What fewer bits cost sceneline: in its weights, its activations and its cache."""

@@ -1,0 +1,1 @@
+"""Calls of models from the command line, over the gateway."""

@@ -1,0 +1,1 @@
+"""When certificates of model pods are made and renewed, and what is stored of them."""

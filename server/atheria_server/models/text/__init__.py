@@ -1,0 +1,1 @@
+"""Models that make a sequence token by token: the runtime `text`."""

@@ -1,0 +1,138 @@
+"""What an option is worth: memory saved, speed-up and accuracy lost against none, and no ratio where the rounds disagree."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from atheria_server.core.checklist import Checklist
+from atheria_server.core.optimization_metrics import (
+    OptimizationMetrics,
+    OptionRun,
+    compare,
+    differing_share,
+    figures,
+    kept_figures,
+    lines,
+)
+from atheria_server.core.timings import Ratio, Timings
+
+
+def run(name: str, seconds: float, size: int, *texts: tuple[int, ...], rounds: int = 5) -> OptionRun:
+    return OptionRun(name=name, timings=Timings(seconds=(seconds,) * rounds), bytes=size, texts=texts)
+
+
+def test_an_option_is_compared_with_none_of_them() -> None:
+    found = compare(run("none", 3.0, 100, (1, 2), (3, 4)), run("fast", 1.0, 130, (1, 2), (3, 5)))
+    assert (found.name, found.memory_saved_bytes, found.accuracy_loss) == ("fast", -30, 0.25)
+    assert found.speed_up.median == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("some", "others", "share"),
+    [
+        ([(1, 2)], [(1, 2)], 0.0),
+        ([(1, 2)], [(2, 1)], 1.0),
+        ([(1, 2, 3)], [(1,)], 2 / 3),
+        ([(), ()], [(), (1,)], 1.0),
+        ([], [], 0.0),
+    ],
+)
+def test_what_only_one_text_has_differs(
+    some: list[tuple[int, ...]], others: list[tuple[int, ...]], share: float
+) -> None:
+    assert differing_share(some, others) == pytest.approx(share)
+    assert differing_share(others, some) == pytest.approx(share)
+
+
+def test_other_texts_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match="1 texts against 2"):
+        differing_share([(1,)], [(1,), (2,)])
+
+
+def test_rounds_that_disagree_give_no_speed_up_but_the_other_figures() -> None:
+    unclear = OptimizationMetrics(
+        name="a",
+        memory_saved_bytes=5,
+        speed_up=Ratio(values=(1.0, 9.0, 1.0, 1.0, 1.0)),
+        accuracy_loss=0.125,
+    )
+    clear = OptimizationMetrics(
+        name="b", memory_saved_bytes=-5, speed_up=Ratio(values=(2.0,) * 5), accuracy_loss=0.0
+    )
+    assert figures([unclear, clear]) == {
+        "aSavedBytes": 5,
+        "aLoss": 0.125,
+        "bSpeedUp": 2.0,
+        "bSavedBytes": -5,
+        "bLoss": 0.0,
+    }
+    told = {line.name: line.result for line in lines([unclear, clear], loss="tokens that differ", note="")}
+    assert told == {
+        "a: speed-up": "n/a",
+        "a: memory saved": "told",
+        "a: tokens that differ": "told",
+        "b: speed-up": "told",
+        "b: memory saved": "told",
+        "b: tokens that differ": "told",
+    }
+
+
+def test_all_options_together_fit_the_summary() -> None:
+    names = (
+        "weights",
+        "kvCache",
+        "attention",
+        "prefixReuse",
+        "continuousBatching",
+        "speculation",
+        "combined",
+    )
+    found = [
+        OptimizationMetrics(
+            name=name,
+            memory_saved_bytes=-123_456_789_012,
+            speed_up=Ratio(values=(12.34,) * 5),
+            accuracy_loss=0.1234,
+        )
+        for name in names
+    ]
+    shown = {"precision": "hierarchy", "tokensPerSecond": 123456.7, **figures(found)}
+    summary = json.loads(
+        Checklist(
+            subject="s", lines=tuple(lines(found, loss="tokens that differ", note="")), figures=shown
+        ).summary()
+    )
+    assert shown.items() <= summary.items()
+
+
+def test_a_kept_summary_is_read_back_by_option_and_anything_else_in_it_is_passed_over() -> None:
+    one = OptimizationMetrics(
+        name="kvCache", memory_saved_bytes=7, speed_up=Ratio(values=(2.0,) * 5), accuracy_loss=0.5
+    )
+    summary = {
+        "passed": True,
+        "counts": {"pass": 1},
+        "precision": "int8",
+        "Loss": 1,
+        "textLoss": "much",
+        "flagLoss": True,
+        **figures([one]),
+    }
+    assert sorted(kept_figures(summary)) == [
+        ("kvCache", "Loss", 0.5),
+        ("kvCache", "SavedBytes", 7.0),
+        ("kvCache", "SpeedUp", 2.0),
+    ]
+
+
+@pytest.mark.parametrize(("most", "result"), [(None, "told"), (0.1, "fail"), (0.2, "pass")])
+def test_a_limit_is_for_what_all_options_together_lose(most: float | None, result: str) -> None:
+    ratio = Ratio(values=(2.0,) * 5)
+    found = [
+        OptimizationMetrics(name=name, memory_saved_bytes=0, speed_up=ratio, accuracy_loss=0.15)
+        for name in ("kvCache", "combined")
+    ]
+    told = {line.name: line.result for line in lines(found, loss="loss", note="", most_loss=most)}
+    assert (told["kvCache: loss"], told["combined: loss"]) == ("told", result)

@@ -1,0 +1,86 @@
+"""The worker's loop with a running batch of texts: whoever takes no frames holds nobody up and misses nothing."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from atheria_server.engine import memory
+from atheria_server.engine.buffers import BufferPool, BufferViews
+from atheria_server.engine.worker import FRAMES_AHEAD, Worker
+from atheria_server.optimize.loaded import LoadedModel, load_model
+
+WORDS = 40
+SLOW, QUICK = 1, 2
+
+
+@pytest.fixture
+def model() -> Iterator[LoadedModel]:
+    before = torch.get_num_threads()
+    yield load_model("builtin://sceneline", {"threads": 1})
+    torch.set_num_threads(before)
+
+
+class Front:
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.pool, self.views = sock, BufferPool(), BufferViews()
+
+    def stream(self, api: Any, work_id: int, *, streaming: bool) -> None:
+        picture = np.random.default_rng(work_id).integers(0, 256, (1, 64, 64, 3), np.uint8)
+        valid = api.validate(
+            {"image": picture}, {"max_new_tokens": WORDS, "ignore_end": True}, streaming=streaming
+        )
+        writer = memory.BodyWriter()
+        tensors = [writer.add(name, [np.asarray(value)]) for name, value in valid.inputs.items()]
+        entry = {"tensors": tensors, "parameters": dict(valid.parameters), "rows": 1}
+        body = {"entries": [entry], "wanted": None}
+        writer.seal(self.pool, memory.STREAM, work_id, body).post(self.sock)
+
+    def take(self) -> memory.Message:
+        """Reports are not asked for here."""
+        while True:
+            message = memory.receive(self.sock, self.views)
+            assert message is not None
+            if message.kind != memory.REPORT:
+                return message
+
+
+@pytest.fixture
+def front(model: LoadedModel) -> Iterator[Front]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(120)
+    thread = threading.Thread(
+        target=Worker(model.api, theirs, BufferViews(), BufferPool(), described=True).run
+    )
+    thread.start()
+    yield Front(ours)
+    ours.close()
+    thread.join(120)
+    theirs.close()
+    assert not thread.is_alive()
+
+
+def test_a_reader_that_takes_nothing_holds_nobody_up_and_gets_every_word_once_all_are_made(
+    front: Front, model: LoadedModel
+) -> None:
+    front.stream(model.api, SLOW, streaming=True)
+    taken = [front.take() for _ in range(FRAMES_AHEAD)]
+    front.stream(model.api, QUICK, streaming=False)
+    while sum(one.kind == memory.DONE for one in taken) < 2:
+        taken.append(front.take())
+    answer, end = (one for one in taken if one.work_id == QUICK)
+    assert (answer.kind, end.kind) == (memory.FRAME, memory.DONE)
+    assert answer.arrays(answer.body["outputs"])["tokens"].shape == (1, WORDS)
+    # Without a credit: its place is free for another.
+    *slow, last = (one for one in taken if one.work_id == SLOW)
+    tokens = [frame.arrays(frame.body["outputs"])["tokens"].shape[1] for frame in slow]
+    assert len(tokens) > FRAMES_AHEAD
+    assert sum(tokens) == WORDS
+    assert last.body == {}
+    assert not model.api.has_work

@@ -1,0 +1,161 @@
+"""Layers that attend to a window: texts are those of the library's own `generate`, with weights from a seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from atheria_server.models.contract import WarmupCall
+from atheria_server.optimize.loaded import LoadedModel
+from atheria_server.sources.errors import UnusableSourceError
+from tests.unit.server.models.text.test_hugging_face import VOCABULARY, generate, load_network, ready, save
+
+pytestmark = [
+    # As in test_hugging_face.
+    pytest.mark.filterwarnings("ignore::SyntaxWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+WINDOW = 16
+COMMON: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "eos_token_id": 0,
+    "bos_token_id": 1,
+    "pad_token_id": 0,
+    "sliding_window": WINDOW,
+}
+MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+PROMPTS = [list(range(1, length)) for length in (3, 15, 18, 40, 100)]
+
+
+def _mistral() -> Any:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    return MistralForCausalLM(MistralConfig(**COMMON))
+
+
+def _qwen2() -> Any:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    return Qwen2ForCausalLM(Qwen2Config(**COMMON, use_sliding_window=True, max_window_layers=1))
+
+
+def _gemma3() -> Any:
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    return Gemma3ForCausalLM(Gemma3TextConfig(**COMMON, head_dim=8, layer_types=MIXED))
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {"mistral": _mistral, "qwen2": _qwen2, "gemma3": _gemma3}
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp(request.param), FAMILIES[request.param])
+
+
+def texts(folder: Path, **parameters: Any) -> list[list[int]]:
+    """Of all prompts, in one running batch."""
+    api = ready(folder, **parameters)
+    model = LoadedModel(api=api, device="cpu")
+    calls = [
+        WarmupCall(inputs={"tokens": torch.tensor([prompt]).numpy()}, parameters={"max_new_tokens": 24})
+        for prompt in PROMPTS
+    ]
+    frames = [api.stream_frames(model.batch(call)) for call in calls]
+    while api.has_work:
+        api.step()
+    return [next(made).outputs["tokens"][0].tolist() for made in frames]
+
+
+def test_texts_longer_than_the_window_are_those_that_the_library_generates(folder: Path) -> None:
+    expected = [generate(folder, prompt, 24) for prompt in PROMPTS]
+    assert texts(folder, prompt_tokens_per_step=8) == expected
+    assert texts(folder, prompt_tokens_per_step=256) == expected
+
+
+def test_a_model_whose_window_is_not_obeyed_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atheria_server.models.text import hugging_face
+
+    monkeypatch.setattr(hugging_face, "within_window", lambda mask, _: mask)
+    with pytest.raises(UnusableSourceError, match="serve it by runtime custom"):
+        load_network(folder, dtype="fp32", device="cpu")
+
+
+def test_a_window_of_the_whole_context_is_none(tmp_path: Path) -> None:
+    folder = save(tmp_path, _mistral)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "sliding_window": 256}))
+    network = load_network(folder, dtype="fp32", device="cpu")
+    mask = torch.ones(1, 1, 1, 40, dtype=torch.bool)
+    assert network._masks(mask) is mask
+
+
+def _llama_with_the_key(dtype: torch.dtype = torch.float32, **other: Any) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(LlamaConfig(**{**COMMON, **other})).to(dtype)
+
+
+def _qwen2_moe() -> Any:
+    from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
+
+    sizes = {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "num_experts": 4}
+    return Qwen2MoeForCausalLM(Qwen2MoeConfig(**{**COMMON, **sizes, "num_experts_per_tok": 2}))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _qwen2_moe,
+        _llama_with_the_key,
+        lambda: _llama_with_the_key(use_sliding_window=False),
+        lambda: _llama_with_the_key(sliding_window=256),
+        lambda: _llama_with_the_key(sliding_window=512, use_sliding_window=False),
+        lambda: _llama_with_the_key(torch.bfloat16),
+    ],
+    ids=["qwen2_moe", "llama", "llama_false", "llama_context", "llama_beyond", "llama_bfloat16"],
+)
+def test_a_window_that_the_library_ignores_is_none(tmp_path: Path, make: Callable[[], Any]) -> None:
+    folder = save(tmp_path, make)
+    network = load_network(folder, dtype="auto", device="cpu")
+    mask = torch.ones(1, 1, 1, 40, dtype=torch.bool)
+    assert network._masks(mask) is mask
+
+
+def test_a_window_that_is_obeyed_although_it_is_said_to_be_off_is_obeyed_here_too(tmp_path: Path) -> None:
+    folder = save(tmp_path, _mistral)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "use_sliding_window": False}))
+    assert texts(folder) == [generate(folder, prompt, 24) for prompt in PROMPTS]
+
+
+def test_layers_of_another_kind_are_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path, _qwen2)
+    config = json.loads((folder / "config.json").read_text())
+    kinds = ["chunked_attention", *config["layer_types"][1:]]
+    (folder / "config.json").write_text(json.dumps({**config, "layer_types": kinds}))
+    with pytest.raises(UnusableSourceError, match="chunked_attention"):
+        load_network(folder, dtype="fp32", device="cpu")
+
+
+def test_a_new_token_attends_to_the_last_of_those_before_it() -> None:
+    from atheria_server.models.text.hugging_face import within_window
+    from atheria_server.models.text.passes import causal_mask
+
+    mask = causal_mask([3, 0], [2, 1], 2, 5, "cpu")
+    assert mask is not None
+    found = within_window(mask, 2)[:, 0].int().tolist()
+    # The second row's second token fills up, and attends as its first.
+    assert found == [[[0, 0, 1, 1, 0], [0, 0, 0, 1, 1]], [[1, 0, 0, 0, 0], [1, 0, 0, 0, 0]]]

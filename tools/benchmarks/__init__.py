@@ -1,0 +1,1 @@
+"""The overview of the benchmarks, made from the figures on their pages."""
