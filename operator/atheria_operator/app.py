@@ -69,6 +69,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
     telemetry.watch_heartbeat(lambda: heartbeat.age_seconds)
     reconcile_wakeups = Wakeups(lambda: telemetry.woken("reconcile"))
     scaling_wakeups = Wakeups(lambda: telemetry.woken("autoscale"))
+    regained = Wakeups()
     board = DemandBoard(clock, scaling_wakeups)
     ready = asyncio.Event()
     api = await connect(settings.kubeconfig)
@@ -81,6 +82,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             if is_leader:
                 # At the start there is little to find; after an outage it is what watches did not tell.
                 presence.hurry()
+                regained.wake_all()
 
         leadership = Leadership(store, settings.pod_name, clock, led)
     else:
@@ -166,6 +168,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
             sight=sight,
             reconcile_wakeups=reconcile_wakeups,
             scaling_wakeups=scaling_wakeups,
+            regained=regained,
             upgrades=UpgradeWave(
                 at_once=settings.upgrades_at_once,
                 models=lambda: known_models(indexes),

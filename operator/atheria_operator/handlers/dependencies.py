@@ -51,6 +51,8 @@ class Dependencies:
     sight: Sight
     reconcile_wakeups: Wakeups
     scaling_wakeups: Wakeups
+    regained: Wakeups = field(default_factory=Wakeups)
+    """All loops begin anew when this operator may write again: what they were refused meanwhile is not theirs to wait for."""
     upgrades: UpgradeWave
     decisions: dict[ModelKey, Decisions] = field(default_factory=dict)
     """The autoscaler's last changes by model, newest first: it adds, the status shows."""

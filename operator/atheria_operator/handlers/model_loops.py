@@ -134,6 +134,7 @@ class ModelLoops:
                 # Reconciling and reading have the same things to look at.
                 given.reconcile_wakeups.listening(key, reconciling.wake, reading.wake),
                 given.scaling_wakeups.listening(key, scaling.wake),
+                given.regained.listening(key, *(loop.begin_anew for loop in loops)),
             ):
                 for loop in loops:
                     loop.wake()

@@ -27,7 +27,8 @@ class Leadership:
     def __init__(
         self, store: LeaseStore, identity: str, clock: Clock, changed: Callable[[bool], None]
     ) -> None:
-        """`identity` must differ from that of every other living operator; `changed` is told of True and False."""
+        """`identity` must differ from that of every other living operator; `changed` is told of True whenever writing may begin or go
+        on, also where no look fell into the time without it, and of False when it may not."""
         self._store = store
         self._identity = identity
         self._clock = clock
@@ -35,6 +36,7 @@ class Leadership:
         self._seen = Seen()
         self._record: Record | None = None
         self._renewed_seconds: float | None = None
+        self._is_told_to_write = False
         self.holder = ""
         """Who held the Lease at the last look; empty = nobody, or it could not be read."""
 
@@ -59,22 +61,15 @@ class Leadership:
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Renew until `stop` is set, then give the Lease back. Raises Replaced when another holds it."""
-        was_writing = True
         while True:
             await _pause(stop)
             if stop.is_set():
                 break
             await self._try()
-            if self.may_write != was_writing:
-                was_writing = self.may_write
-                self._changed(was_writing)
-                _LOG.log(
-                    logging.INFO if was_writing else logging.ERROR,
-                    "identity=%s %s",
-                    self._identity,
-                    "leads again"
-                    if was_writing
-                    else "cannot renew its Lease: nothing is written until it can",
+            if self._is_told_to_write and not self.may_write:
+                self._tell(may_write=False)
+                _LOG.error(
+                    "identity=%s cannot renew its Lease: nothing is written until it can", self._identity
                 )
             if self._renewed_seconds is None:
                 raise Replaced(f"{self.holder or 'somebody else'} holds the Lease: this operator ends")
@@ -84,7 +79,7 @@ class Leadership:
         if self._renewed_seconds is None or self._record is None:
             return
         self._renewed_seconds = None
-        self._changed(False)
+        self._tell(may_write=False)
         try:
             await self._store.write("", self._record)
         except ClusterError as error:
@@ -104,11 +99,24 @@ class Leadership:
             if error.status != CONFLICT:
                 _LOG.warning("identity=%s cannot look at its Lease: %s", self._identity, error)
             return False
-        was_leading, self._renewed_seconds = self._renewed_seconds is not None, began
+        # Between two looks nobody asks: a process without a processor finds only here that the fence was down.
+        could_write, before = self.may_write, self._renewed_seconds
+        self._renewed_seconds = began
         self.holder = self._identity
-        if not was_leading:
-            self._changed(True)
+        if self.may_write and not could_write:
+            if before is not None:
+                _LOG.warning(
+                    "identity=%s leads again: its last renewal was %.1f s before this one, and nothing was written from %g s on",
+                    self._identity,
+                    began - before,
+                    FENCE_SECONDS,
+                )
+            self._tell(may_write=True)
         return True
+
+    def _tell(self, *, may_write: bool) -> None:
+        self._is_told_to_write = may_write
+        self._changed(may_write)
 
 
 async def _pause(stop: asyncio.Event) -> None:

@@ -57,6 +57,8 @@ from atheria_operator.runtime.ports import (
 _LOG = logging.getLogger(__name__)
 EVERY_SECONDS: Final = 60.0
 """Between two looks at the authority and at the gateway's certificate."""
+AGAIN_SECONDS: Final = 5.0
+"""After a look that failed: new models wait for the authority."""
 LOOK_SECONDS: Final = 600.0
 """Between two looks at a model's Secret that is as it should be: somebody may have deleted it."""
 
@@ -111,11 +113,15 @@ class OwnAuthority:
     async def run(self) -> None:
         """For ever. What the API server refuses is logged and tried again."""
         while True:
+            wait_seconds = EVERY_SECONDS
             try:
                 await self.look()
             except (OSError, ValueError) as error:
-                _LOG.error("the authority of model pods cannot be kept, trying again: %s", error)
-            await asyncio.sleep(EVERY_SECONDS)
+                wait_seconds = AGAIN_SECONDS
+                _LOG.error(
+                    "the authority of model pods cannot be kept, again in %g s: %s", wait_seconds, error
+                )
+            await asyncio.sleep(wait_seconds)
 
     async def look(self) -> None:
         """See to the authority, to the operator's own certificate and to the gateway's. Raises ClusterError, and ValueError for a Secret

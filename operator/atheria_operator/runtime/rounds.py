@@ -53,6 +53,11 @@ class Rounds:
         if self._task is None and not self._ended.done():
             self._go_on(0.0)
 
+    def begin_anew(self) -> None:
+        """A round now, as the first one: what made the last ones fail is over."""
+        self._failures = 0
+        self.wake()
+
     async def ended(self) -> None:
         """Until the end has come and no round is under way."""
         await asyncio.shield(self._ended)

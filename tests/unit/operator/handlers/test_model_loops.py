@@ -15,6 +15,7 @@ from atheria_operator.handlers.children import CHILDREN
 from atheria_operator.handlers.dependencies import Dependencies
 from atheria_operator.handlers.model_loops import KopfEvents, ModelLoops
 from atheria_operator.runtime.heartbeat import Heartbeat
+from atheria_operator.runtime.ports import ClusterError
 from atheria_operator.runtime.sight import Sight
 from atheria_operator.runtime.upgrade_wave import UpgradeWave
 from atheria_operator.runtime.wakeups import Wakeups
@@ -46,6 +47,8 @@ class World:
         self.was_cancelled = False
         self.left: frozenset[str] = frozenset()
         self.forgotten: list[ModelKey] = []
+        self.is_fenced = False
+        self.refused: asyncio.Queue[str] = asyncio.Queue()
         self.reconcile_wakeups = Wakeups()
         self.stopped = Stopped()
         self.indexes: dict[str, Any] = {f"{kind.lower()}s_by_model": {} for kind in CHILDREN}
@@ -74,6 +77,8 @@ class World:
         return asyncio.create_task(ModelLoops(KEY, body, stopped, self.indexes, self.given).run())
 
     async def apply_status(self, _: Any, status: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.is_fenced:
+            raise ClusterError(0, "PATCH: not sent, this operator does not hold the Lease")
         self.statuses.put_nowait(status)
         return {"metadata": {"resourceVersion": "1"}}
 
@@ -98,8 +103,9 @@ class World:
     def reported(self, _key: ModelKey, _figures: Any) -> None:
         pass
 
-    def reconciled(self, _seconds: float, _reason: str) -> None:
-        pass
+    def reconciled(self, _seconds: float, reason: str) -> None:
+        if reason:
+            self.refused.put_nowait(reason)
 
     def monotonic_seconds(self) -> float:
         return 0.0
@@ -191,3 +197,18 @@ async def test_a_daemon_that_kopf_cancels_leaves_nothing_running(refused: dict[s
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
     assert world.forgotten == [KEY, KEY]
+
+
+async def test_a_model_that_waits_after_a_refusal_is_reconciled_at_once_when_the_operator_may_write_again(
+    refused: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atheria_operator.handlers.model_loops.backoff_seconds", lambda *_: 3600.0)
+    world = World()
+    world.is_fenced = True
+    running = world.run(refused)
+    assert await asyncio.wait_for(world.refused.get(), 5) == "Unreachable"
+    world.is_fenced = False
+    world.given.regained.wake_all()
+    await first_status(world)
+    running.cancel()
+    await asyncio.wait([running])

@@ -93,6 +93,50 @@ async def test_a_holder_that_cannot_renew_stops_writing_before_anybody_may_begin
     assert first.may_write
 
 
+async def test_a_renewal_that_comes_late_tells_that_it_may_write_again_though_nobody_saw_that_it_could_not() -> (
+    None
+):
+    store, clock, told = Store(), Clock(), []
+    first = leadership(store, clock, "a", told)
+    assert await first._try()
+    # The process had no processor for so long, or the API server was slow: no look fell into the time without the right.
+    clock.seconds += FENCE_SECONDS
+    assert await first._try()
+    assert first.may_write
+    assert told == [True, True]
+    clock.seconds += FENCE_SECONDS - 0.1
+    assert await first._try()
+    assert told == [True, True]
+
+
+class SlowStore(Store):
+    """A Lease whose next write is answered late."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.delay_seconds = 0.0
+
+    async def write(self, identity: str, before: Record | None) -> Record:
+        self.clock.seconds += self.delay_seconds
+        return await super().write(identity, before)
+
+
+async def test_a_renewal_that_was_answered_too_late_to_write_by_it_is_told_with_the_next_one() -> None:
+    clock, told = Clock(), []
+    store = SlowStore(clock)
+    first = leadership(store, clock, "a", told)
+    assert await first._try()
+    store.delay_seconds = FENCE_SECONDS + 1
+    assert await first._try()
+    assert not first.may_write
+    assert told == [True]
+    store.delay_seconds = 0.0
+    assert await first._try()
+    assert first.may_write
+    assert told == [True, True]
+
+
 async def test_a_holder_that_was_replaced_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atheria_operator.runtime.leadership.RETRY_SECONDS", 0.001)
     store, clock, told = Store(), Clock(), []

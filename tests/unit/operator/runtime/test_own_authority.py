@@ -356,7 +356,8 @@ async def test_the_loop_goes_on_after_a_refusal(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("enough")
 
     monkeypatch.setattr(world.authority, "look", look)
-    monkeypatch.setattr("atheria_operator.runtime.own_authority.EVERY_SECONDS", 0.0)
+    # Not after EVERY_SECONDS: models wait for what could not be made.
+    monkeypatch.setattr("atheria_operator.runtime.own_authority.AGAIN_SECONDS", 0.0)
     with pytest.raises(RuntimeError, match="enough"):
         await world.authority.run()
     assert looks == 2

@@ -16,8 +16,9 @@ NEVER_SECONDS = 3600.0
 class Loop:
     """A loop whose rounds a test holds and answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, wait_after_failure_seconds: float = 0.0) -> None:
         self.is_over = False
+        self.wait_after_failure_seconds = wait_after_failure_seconds
         self.begun: asyncio.Queue[asyncio.Future[float]] = asyncio.Queue()
         self.failures: list[int] = []
         self.rounds = Rounds(self.step, self.failed, lambda: self.is_over)
@@ -30,7 +31,7 @@ class Loop:
     def failed(self, error: Exception, failures: int) -> float:
         assert str(error) == "refused"
         self.failures.append(failures)
-        return 0.0
+        return self.wait_after_failure_seconds
 
     async def next(self) -> asyncio.Future[float]:
         return await asyncio.wait_for(self.begun.get(), 5)
@@ -79,6 +80,22 @@ async def test_a_failure_is_counted_until_a_round_succeeds_and_the_loop_goes_on(
     (await loop.next()).set_result(0.0)
     (await loop.next()).set_exception(ValueError("refused"))
     (await loop.next()).set_result(NEVER_SECONDS)
+    assert loop.failures == [1, 2, 1]
+    await loop.rounds.close()
+
+
+async def test_a_loop_that_begins_anew_runs_at_once_and_counts_its_failures_from_one() -> None:
+    loop = Loop(wait_after_failure_seconds=NEVER_SECONDS)
+    loop.rounds.wake()
+    (await loop.next()).set_exception(ValueError("refused"))
+    await settled()
+    loop.rounds.wake()
+    (await loop.next()).set_exception(ValueError("refused"))
+    await settled()
+    assert loop.begun.empty()
+    loop.rounds.begin_anew()
+    (await loop.next()).set_exception(ValueError("refused"))
+    await settled()
     assert loop.failures == [1, 2, 1]
     await loop.rounds.close()
 
