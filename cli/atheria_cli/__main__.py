@@ -53,6 +53,7 @@ from atheria_cli.options import (
 from atheria_cli.planning.command import apply as apply_files
 from atheria_cli.planning.command import plan as plan_files
 from atheria_cli.planning.command import print_applied, print_plan
+from atheria_cli.planning.manifests import read_manifests
 from atheria_cli.replay import ReplayOptions, run_replay
 from atheria_cli.reporting import ReportingCommand
 from atheria_cli.rollout import Verb, command_rollout, rollout_status
@@ -212,7 +213,7 @@ def plan(
     context: Context = "",
 ) -> None:
     """Show what applying files would change, whether it fits, what restarts and what it costs; changes nothing."""
-    planned = plan_files(_cluster(context), files, namespace)
+    planned = plan_files(_cluster(context), read_manifests(files, sys.stdin), namespace)
     print_plan(planned, output, make_console())
     if exit_code and any(one.is_new or one.changes for one in planned):
         raise typer.Exit(ExitCode.CHANGES)
@@ -230,10 +231,11 @@ def apply(
 ) -> None:
     """Apply files, after showing what they change."""
     cluster, console = _cluster(context), make_console()
-    planned = plan_files(cluster, files, namespace)
+    manifests = read_manifests(files, sys.stdin)
+    planned = plan_files(cluster, manifests, namespace)
     if output is Output.TABLE:
         print_plan(planned, output, console)
-    said = apply_files(cluster, files, namespace)
+    said = apply_files(cluster, manifests, namespace)
     print_applied(planned, said, output, console)
     models = [one for one in planned if one.is_model]
     for there in sorted({one.namespace for one in models}) if wait else ():

@@ -13,6 +13,14 @@ class Kubectl(Protocol):
         ...
 
 
+class FedKubectl(Kubectl, Protocol):
+    """Also given a text to read."""
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl with this on its standard input and return what it printed. Raises ClusterError."""
+        ...
+
+
 class KubectlCommand(Kubectl, Protocol):
     """Also run as a program that goes on."""
 

@@ -39,7 +39,10 @@ ModelName = Annotated[
 ]
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Models of every namespace.")]
 Files = Annotated[
-    list[Path], typer.Option("--filename", "-f", help="YAML file or folder; several times for several.")
+    list[Path],
+    typer.Option(
+        "--filename", "-f", help="YAML file or folder, or - for standard input; several times for several."
+    ),
 ]
 Inputs = Annotated[
     list[str] | None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,9 +15,10 @@ from rich.text import Text
 
 from atheria_cli.console import print_line
 from atheria_cli.errors import CommandError, ExitCode
-from atheria_cli.kubectl import Kubectl, in_namespace
+from atheria_cli.kubectl import FedKubectl, Kubectl, in_namespace
 from atheria_cli.options import Output
 from atheria_cli.planning.difference import Change, changes
+from atheria_cli.planning.manifests import Manifests
 from atheria_contract import names
 
 _STYLES: Final = {"+": "green", "-": "red", "~": "yellow"}
@@ -46,21 +46,25 @@ class Planned:
         return self.kind == names.MODEL_KIND
 
 
-def plan(cluster: Kubectl, files: Sequence[Path], namespace: str) -> tuple[Planned, ...]:
-    """What applying them would change. Raises CommandError: NOT_FOUND for a missing file, else in the API server's words."""
-    arguments = _arguments(files, namespace)
-    found = json.loads(
-        cluster.kubectl("apply", "--server-side", "--dry-run=server", "-o", "json", *arguments)
-    )
+def plan(cluster: FedKubectl, manifests: Manifests, namespace: str) -> tuple[Planned, ...]:
+    """What applying them would change. Raises CommandError in the API server's words."""
+    found = json.loads(_apply(cluster, manifests, namespace, "--dry-run=server", "-o", "json"))
     after = found["items"] if found.get("kind") == "List" else [found]
     has_models = any(body["kind"] == names.MODEL_KIND for body in after)
     profiles = _profiles(cluster) if has_models else None
     return tuple(_planned(cluster, body, profiles) for body in after)
 
 
-def apply(cluster: Kubectl, files: Sequence[Path], namespace: str) -> str:
+def apply(cluster: FedKubectl, manifests: Manifests, namespace: str) -> str:
     """Apply them, server-side. Returns kubectl's words."""
-    return cluster.kubectl("apply", "--server-side", *_arguments(files, namespace)).strip()
+    return _apply(cluster, manifests, namespace).strip()
+
+
+def _apply(cluster: FedKubectl, manifests: Manifests, namespace: str, *options: str) -> str:
+    where = in_namespace(namespace)
+    return cluster.kubectl(
+        "apply", "--server-side", *options, *where, *manifests.arguments, stdin=manifests.stdin
+    )
 
 
 def _changes(count: int) -> str:
@@ -150,12 +154,3 @@ def _profiles(cluster: Kubectl) -> dict[str, Any] | None:
             raise
         return None
     return {body["metadata"]["name"]: body for body in items}
-
-
-def _arguments(files: Sequence[Path], namespace: str) -> list[str]:
-    for file in files:
-        if not file.exists():
-            raise CommandError(
-                f"{file} does not exist; give YAML files or folders of them", ExitCode.NOT_FOUND
-            )
-    return [*in_namespace(namespace), *(part for file in files for part in ("-f", str(file)))]

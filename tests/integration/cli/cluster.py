@@ -22,9 +22,11 @@ def environment(plane: ControlPlane, **more: str) -> dict[str, str]:
     }
 
 
-def atheria(plane: ControlPlane, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def atheria(
+    plane: ControlPlane, *arguments: str, stdin: str | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
     """The command with its output; `more` is set in its environment."""
     return subprocess.run(
         [sys.executable, "-m", "atheria_cli", *arguments],
-        env=environment(plane, **more), capture_output=True, text=True, timeout=120, check=False,
+        env=environment(plane, **more), input=stdin, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

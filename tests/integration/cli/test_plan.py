@@ -66,6 +66,26 @@ def test_what_the_api_server_refuses_changes_nothing(plane: ControlPlane, tmp_pa
     assert atheria(plane, "get", "bad").returncode == ExitCode.NOT_FOUND
 
 
+def test_a_manifest_from_a_pipe_is_planned_and_applied_with_all_its_documents(plane: ControlPlane) -> None:
+    first, second = (MODEL.format(batch=8, most=4).replace("qca,", f"piped-{one},") for one in "ab")
+    both = f"{first}---{second}"
+    planned = atheria(plane, "plan", "-f", "-", stdin=both)
+    assert planned.returncode == 0, planned.stderr
+    for one in "ab":
+        assert f"AtheriaModel default/piped-{one}: new" in planned.stdout
+
+    applied = atheria(plane, "apply", "-f", "-", "-o", "json", stdin=both)
+    assert applied.returncode == 0, applied.stderr
+    (line,) = applied.stdout.splitlines()
+    assert json.loads(line)["applied"] == [
+        f"atheriamodel.atheria.dev/piped-{one} serverside-applied" for one in "ab"
+    ]
+    assert atheria(plane, "plan", "-f", "-", "--exit-code", stdin=both).returncode == 0
+    refused = atheria(plane, "apply", "-f", "-", stdin="kind: [\n")
+    assert refused.returncode == ExitCode.FAILED
+    assert "error parsing STDIN" in refused.stderr
+
+
 def test_doctor_finds_what_the_cluster_lacks(plane: ControlPlane) -> None:
     done = atheria(plane, "doctor")
     assert done.returncode == ExitCode.FAILED
