@@ -6,6 +6,7 @@ none: whoever names a model has all of its paths. Called by xds/routes.py.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ PAGE_DIRECTORY: Final = Path(__file__).parents[1] / "live_page"
 INDEX: Final = "index.html"
 LARGEST_FILE_BYTES: Final = 1024 * 1024
 FIGURES_TIMEOUT_S: Final = 5
+_TAG_DIGITS: Final = 32
 CONTENT_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -61,6 +63,8 @@ class PageFile:
     file: str
     """Where it lies for Envoy, which runs on the same image as the activator."""
     content_type: str
+    etag: str
+    """Of its content, so that all gateways of a release agree: the times of an image's files say nothing, hence no `last-modified`."""
 
 
 def page_files(directory: Path = PAGE_DIRECTORY) -> tuple[PageFile, ...]:
@@ -76,7 +80,15 @@ def page_files(directory: Path = PAGE_DIRECTORY) -> tuple[PageFile, ...]:
                 f"{file} has {size_bytes} bytes, allowed are 1 to {LARGEST_FILE_BYTES}: make it smaller, or leave it out"
             )
         path = file.relative_to(directory).as_posix()
-        found.append(PageFile(path="" if path == INDEX else path, file=str(file), content_type=content_type))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:_TAG_DIGITS]
+        found.append(
+            PageFile(
+                path="" if path == INDEX else path,
+                file=str(file),
+                content_type=content_type,
+                etag=f'"{digest}"',
+            )
+        )
     return tuple(found)
 
 
@@ -91,14 +103,8 @@ def add_live_page(
     """Add the routes to a virtual host; the figures and the streams want a key where others do."""
     _open(_redirect(host), has_api_keys=has_api_keys)
     for file in files:
-        route = host.routes.add()
-        route.match.path = f"{PATH_LIVE}{file.path}"
-        route.direct_response.status = 200
-        route.direct_response.body.filename = file.file
-        answer_header(route, "content-type", file.content_type)
-        # The names stay when the contents change, and parts of two releases do not fit.
-        answer_header(route, "cache-control", "no-cache")
-        _open(route, has_api_keys=has_api_keys)
+        for is_known in (True, False):
+            _open(_file(host, file, is_known=is_known), has_api_keys=has_api_keys)
     figures = host.routes.add()
     figures.match.path = PATH_FLEET
     figures.route.cluster = LIVE_CLUSTER
@@ -109,6 +115,25 @@ def add_live_page(
     for model in models:
         _stream(host, model, weights)
     _nothing_else(host)
+
+
+def _file(host: Any, file: PageFile, *, is_known: bool) -> Any:
+    """The file itself, or before it the short answer to a browser that shows the file's tag (RFC 9110, section 13.1.2)."""
+    route = host.routes.add()
+    route.match.path = f"{PATH_LIVE}{file.path}"
+    if is_known:
+        route.match.headers.add(name=":method").string_match.safe_regex.regex = "GET|HEAD"
+        known = route.match.headers.add(name="if-none-match")
+        known.string_match.safe_regex.regex = rf"\*|(.*[, /])?{file.etag}.*"
+        route.direct_response.status = 304
+    else:
+        route.direct_response.status = 200
+        route.direct_response.body.filename = file.file
+        answer_header(route, "content-type", file.content_type)
+    answer_header(route, "etag", file.etag)
+    # The names stay when the contents change, and parts of two releases do not fit: each use is asked for, and answered by 304.
+    answer_header(route, "cache-control", "no-cache")
+    return route
 
 
 def _redirect(host: Any) -> Any:

@@ -126,6 +126,29 @@ async def test_envoy_serves_the_files_with_their_types_and_without_rights_for_ot
     assert page.held() == 0
 
 
+async def test_a_browser_that_has_a_file_gets_304_and_one_that_has_another_gets_the_file(page: Any) -> None:
+    for file in page_files():
+        url = page.url(f"/live/{file.path}")
+        content = (PAGE_DIRECTORY / (file.path or "index.html")).read_bytes()
+        _, headers, _ = await _get(url)
+        tag = headers["etag"]
+        assert tag == f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+            status, headers, body = await _get(url, headers={"if-none-match": known})
+            assert (status, body) == (304, b"")
+            assert (headers["etag"], headers["cache-control"]) == (tag, "no-cache")
+            assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+            assert "content-type" not in headers
+        status, headers, body = await _get(url, headers={"if-none-match": '"other"'})
+        assert (status, headers["etag"], body) == (200, tag, content)
+    async with aiohttp.ClientSession() as session:
+        async with session.head(url, headers={"if-none-match": tag}) as answer:
+            assert answer.status == 304
+        # A precondition of a write says nothing of what is read.
+        async with session.post(url, headers={"if-none-match": tag}) as answer:
+            assert answer.status == 200
+
+
 async def test_the_page_takes_no_path_from_calls_that_name_their_model(page: Any, pod: Any) -> None:
     page.kube.set_pod(QCA, pod.ports)
     for headers in ({"host": "qca.demo"}, {"atheria-model": "demo/qca"}):

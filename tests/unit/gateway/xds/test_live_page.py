@@ -28,8 +28,8 @@ from atheria_gateway.xds.routes import build_route_configuration
 QCA = ModelKey(namespace="demo", name="qca")
 KERR = ModelKey(namespace="lab", name="qca")
 FILES = (
-    PageFile(path="", file="/page/index.html", content_type="text/html; charset=utf-8"),
-    PageFile(path="app.js", file="/page/app.js", content_type="text/javascript; charset=utf-8"),
+    PageFile(path="", file="/page/index.html", content_type="text/html; charset=utf-8", etag='"a1"'),
+    PageFile(path="app.js", file="/page/app.js", content_type="text/javascript; charset=utf-8", etag='"b2"'),
 )
 PAGES = sorted(PAGE_DIRECTORY.rglob("*.html"))
 
@@ -73,7 +73,7 @@ def test_its_routes_are_files_figures_streams_and_nothing_else_of_that_folder() 
     routes = list(host.routes)
     paths = [route.match.path or route.match.prefix for route in routes]
     folder = next(index for index, route in enumerate(routes) if route.match.prefix == "/live/")
-    assert (routes[folder].direct_response.status, folder) == (404, paths.index("/live/") + 5)
+    assert (routes[folder].direct_response.status, folder) == (404, paths.index("/live/") + 7)
     assert config.max_direct_response_body_size_bytes.value == LARGEST_FILE_BYTES
 
 
@@ -100,11 +100,49 @@ def test_every_answer_of_the_gateways_own_has_the_security_headers() -> None:
         if (route.match.path or route.match.prefix).startswith("/live")
         and route.route.cluster in ("", LIVE_CLUSTER)
     ]
-    assert len(own) == 5
+    assert [route.direct_response.status for route in own] == [308, 304, 200, 304, 200, 0, 404]
     for route in own:
         assert SECURITY_HEADERS.items() <= _headers(route).items()
     assert "frame-ancestors 'none'" in SECURITY_HEADERS["content-security-policy"]
     assert "unsafe" not in SECURITY_HEADERS["content-security-policy"]
+
+
+def test_who_has_a_file_already_is_told_so_before_it_is_sent_again() -> None:
+    (anywhere,) = (one for one in _config(QCA, has_api_keys=True).virtual_hosts if list(one.domains) == ["*"])
+    known, sent = (route for route in anywhere.routes if route.match.path == "/live/app.js")
+    assert (known.direct_response.status, sent.direct_response.status) == (304, 200)
+    assert not known.direct_response.HasField("body")
+    asked = {one.name: one.string_match.safe_regex.regex for one in known.match.headers}
+    assert set(asked) == {":method", "if-none-match"}
+    for value, is_known in (
+        ('"b2"', True),
+        ('W/"b2"', True),
+        ('"a1", "b2"', True),
+        ('"a1",W/"b2","c3"', True),
+        ("*", True),
+        ('"a1"', False),
+        ('"xb2"', False),
+        ("b2", False),
+        ("", False),
+    ):
+        assert bool(re.fullmatch(asked["if-none-match"], value)) is is_known, value
+    for route in (known, sent):
+        assert _headers(route)["etag"] == '"b2"'
+        assert _headers(route)["cache-control"] == "no-cache"
+        assert FILTER_NAME in route.typed_per_filter_config
+
+
+def test_a_files_tag_is_that_of_its_content(tmp_path: Path) -> None:
+    page, script = tmp_path / "index.html", tmp_path / "app.js"
+    page.write_text("same", encoding="utf-8")
+    script.write_text("same", encoding="utf-8")
+    first = {one.path: one.etag for one in page_files(tmp_path)}
+    assert re.fullmatch(r'"[0-9a-f]{32}"', first[""])
+    assert first[""] == first["app.js"]
+    script.write_text("other", encoding="utf-8")
+    second = {one.path: one.etag for one in page_files(tmp_path)}
+    assert second[""] == first[""]
+    assert second["app.js"] != first["app.js"]
 
 
 def test_figures_come_from_the_activator_in_bounded_time_and_number() -> None:
