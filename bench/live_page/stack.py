@@ -24,7 +24,7 @@ from typing import Any, Final, Self
 from atheria_local.prerequisites import BROWSERS
 
 START_SECONDS: Final = 120.0
-_ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
 def chromium_program() -> str | None:
@@ -38,7 +38,7 @@ def chromium(program: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
+        browser = driver.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         try:
             yield browser
         finally:

@@ -39,12 +39,20 @@ export function watchFleet(url, { key, onFleet, onFailure }) {
 }
 
 async function fleetFrom(url, key) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  const headers = headersWith(key);
   const answer = await fetch(url, { cache: "no-store", headers, signal: AbortSignal.timeout(READ_SECONDS * 1000) });
   if (answer.ok) return answer.json();
   const said = await answer.json().catch(() => null);
   const sentence = typeof said?.error === "string" ? said.error : `the gateway answered ${answer.status}`;
   throw Object.assign(new Error(sentence), { wantsKey: answer.status === 401 });
+}
+
+function headersWith(key) {
+  try {
+    return new Headers(key ? { authorization: `Bearer ${key}` } : {});
+  } catch {
+    throw Object.assign(new Error("the key has letters that no header takes"), { wantsKey: true });
+  }
 }
 
 /** The gateway that answered, in words. */

@@ -66,9 +66,11 @@ function showFleet(fleet) {
 }
 
 function showNoFleet(sentence, wantsKey) {
-  at("fleet-state").textContent = sentence;
+  const wish = key ? "The gateway does not know this key." : "This gateway asks for a key.";
+  const step = key ? "Type another one, or ask who runs the gateway" : "Type one of its API keys; who runs the gateway gives them";
+  at("fleet-state").textContent = wantsKey ? wish : sentence;
   at("key-form").hidden = !wantsKey;
-  if (!models.length) showStatus("idle", wantsKey ? "This gateway asks for a key." : "No models are known yet.", wantsKey ? "" : sentence);
+  if (!models.length) showStatus("idle", wantsKey ? wish : "No models are known yet.", wantsKey ? step : sentence);
 }
 
 function useKey(event) {

@@ -179,25 +179,6 @@ def test_numbers_that_cannot_be_read_are_told_and_asked_for_again(new_page: Any)
     page.complaints = [one for one in page.complaints if "503" not in one]
 
 
-def test_a_gateway_with_keys_is_given_the_key_that_a_person_types(new_page: Any) -> None:
-    page = new_page()
-
-    def ask(route: Any) -> None:
-        if route.request.headers.get("authorization") == "Bearer open sesame":
-            route.fulfill(json={"gateway": GATEWAY, "total": 1, "models": [ASLEEP]})
-        else:
-            route.fulfill(status=401, json={"error": "send one of the keys"})
-
-    page.tab.route("**/fleet.json", ask)
-    page.open()
-    eventually("a wish for a key", lambda: page.status == "This gateway asks for a key.", page)
-    page.tab.get_by_label("Key", exact=True).fill("open sesame")
-    page.tab.keyboard.press("Enter")
-    eventually("the models", lambda: page.text("#fleet-state") == "1 model.", page)
-    assert not page.tab.locator("#key-form").is_visible()
-    page.complaints = [one for one in page.complaints if "401" not in one]
-
-
 @pytest.mark.parametrize(("theme", "viewport"), [("light", WIDE), ("dark", NARROW)])
 def test_axe_finds_nothing_and_nothing_is_cut_off(
     new_page: Callable[..., Any], theme: str, viewport: dict[str, int]
