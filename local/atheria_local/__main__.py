@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from atheria_local import cluster, go_toolchain, gpus, images, prerequisites, programs, promtool
@@ -13,6 +14,7 @@ from atheria_local.errors import LocalError
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="atheria-local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    made: dict[str, argparse.ArgumentParser] = {}
     for name, text in (
         ("down", "stop the cluster and leave nothing"),
         ("status", "show what runs; exit status 0 when all is up"),
@@ -24,7 +26,15 @@ def _parser() -> argparse.ArgumentParser:
             "say in a line why the cluster cannot run here, with exit status 1; nothing where it can",
         ),
     ):
-        commands.add_parser(name, help=text)
+        made[name] = commands.add_parser(name, help=text)
+    for name in ("build", "programs"):
+        made[name].add_argument(
+            "--also",
+            nargs="+",
+            default=[],
+            choices=tuple(programs.OPTIONAL),
+            help="build the programs of others too that tests/integration/interop runs beside ours (minutes; kept in the cache)",
+        )
     up = commands.add_parser("up", help="start the cluster; does nothing when it is up")
     up.add_argument(
         "--gpus",
@@ -38,17 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build_all() -> None:
+def _build_all(also: Sequence[str]) -> None:
     """Programs are bound by the processor, images by the network: side by side they take less than in turn."""
+    wanted = programs.chosen(also)
     if reason := prerequisites.why_not_here():
         print(f"note: only the programs are built, no images: {reason}")
-        programs.ensure(*programs.ALL)
+        programs.ensure(*wanted)
         programs.install_for_people()
         return
-    needs_build = not all(build.is_done() for build in programs.ALL)
+    needs_build = not all(build.is_done() for build in wanted)
     prerequisites.check_machine(first_build=needs_build)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for outcome in [pool.submit(programs.ensure, *programs.ALL), pool.submit(images.build)]:
+        for outcome in [pool.submit(programs.ensure, *wanted), pool.submit(images.build)]:
             outcome.result()
     programs.install_for_people()
 
@@ -66,10 +77,10 @@ def _run(arguments: argparse.Namespace) -> int:
             images.build()
             images.load()
         case "programs":
-            programs.ensure(*programs.ALL)
+            programs.ensure(*programs.chosen(arguments.also))
             programs.install_for_people()
         case "build":
-            _build_all()
+            _build_all(arguments.also)
         case "can-run":
             if reason := _why_no_cluster():
                 print(f"no local cluster here: {reason}")

@@ -10,11 +10,12 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from atheria_local import paths, versions
 from atheria_local.go_toolchain import ensure_go
@@ -31,6 +32,7 @@ KUBE_PROGRAMS = (
     "kubectl",
 )
 _BUILD_TIMEOUT_SECONDS = 3000
+_DEFINITIONS: Final = "definitions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Build:
     """`package.name=value` set by the linker: Go modules do not know the version that they are built as."""
     minutes: str = ""
     """What a first build takes on two cores, said before it starts; empty for seconds."""
+    definitions: tuple[str, str] | None = None
+    """A Go module that the program is built from, and its folder with CustomResourceDefinitions, which are kept beside the program."""
 
     @property
     def folder(self) -> Path:
@@ -99,6 +103,21 @@ HELM = Build(
     minutes="about 3 min",
 )
 ALL = (KUBE, COREDNS, HELM, PAUSE, FORWARD)
+CERT_MANAGER = Build(
+    module="cert-manager",
+    package=".",
+    program="cert-manager",
+    version=versions.CERT_MANAGER,
+    minutes="about 4 min",
+    definitions=("github.com/cert-manager/cert-manager", "deploy/crds"),
+)
+OPTIONAL = {"cert-manager": (CERT_MANAGER,)}
+"""Programs of others that Atheria works with, for tests beside the real ones; built only when they are asked for by these names."""
+
+
+def chosen(also: Sequence[str] = ()) -> tuple[Build, ...]:
+    """All programs of the local cluster, and those of OPTIONAL with these names."""
+    return (*ALL, *(build for name in also for build in OPTIONAL[name]))
 
 
 def ensure(*builds: Build) -> None:
@@ -116,6 +135,11 @@ def ensure(*builds: Build) -> None:
 def path(build: Build, name: str = "") -> str:
     """The program's path, or that of one of its other names; it must have been built."""
     return str(build.folder / (name or build.program))
+
+
+def definitions(build: Build) -> Path:
+    """Folder with the program's CustomResourceDefinitions; it must have been built."""
+    return build.folder / _DEFINITIONS
 
 
 def install_for_people() -> None:
@@ -150,6 +174,13 @@ def _build(go: Path, build: Build) -> None:
         run([str(go), "build", "-trimpath", f"-ldflags={flags}", "-o", str(making / build.program), build.package],
             timeout_seconds=_BUILD_TIMEOUT_SECONDS, environment=environment,
             directory=paths.MODULES / build.module, log=log)  # fmt: skip
+        if build.definitions:
+            dependency, inside = build.definitions
+            source = run([str(go), "list", "-m", "-f", "{{.Dir}}", dependency], timeout_seconds=60,
+                         environment=environment, directory=paths.MODULES / build.module).strip()  # fmt: skip
+            shutil.copytree(
+                Path(source) / inside, making / _DEFINITIONS, ignore=shutil.ignore_patterns("*.md")
+            )
         for name in build.links:
             (making / name).symlink_to(build.program)
         shutil.rmtree(folder, ignore_errors=True)
