@@ -23,7 +23,7 @@ from atheria_contract.serving import ServingConfig
 from atheria_server.core.batching import BatchPolicy
 from atheria_server.core.caller_limits import CallerLimits
 from atheria_server.core.errors import StartError, start_failure
-from atheria_server.core.stream_places import unread_streams
+from atheria_server.core.unread_frames import UNREAD_BYTES
 from atheria_server.drain_delay import pass_delay
 from atheria_server.engine.engine import Compute, Engine
 from atheria_server.engine.health import HealthWatch
@@ -32,7 +32,7 @@ from atheria_server.engine.process import WorkerProcess
 from atheria_server.engine.service import ModelService
 from atheria_server.engine.warm_up import WarmUp
 from atheria_server.metrics import ServerMetrics
-from atheria_server.models.contract import BoundedContext, is_continuous
+from atheria_server.models.contract import BoundedUnread, is_continuous
 from atheria_server.models.registry import load_served
 from atheria_server.models.served import Served, limit_batches
 from atheria_server.slow_calls import read_slow_calls
@@ -119,6 +119,7 @@ class Application:
                 max_queue_bytes=QUEUE_MESSAGES * config.max_message_bytes,
                 max_streams=_max_streams(served),
                 max_unread_streams=_max_unread_streams(served),
+                max_unread_bytes=_max_unread_bytes(served, len(workers)),
                 idempotent=config.idempotent,
                 fall_seconds=config.drain_delay_seconds,
             ),
@@ -136,6 +137,7 @@ class Application:
             lambda: self._engine.standby.is_asleep, lambda: self._engine.standby.freed_bytes
         )
         self._metrics.observe_traffic(lambda: self._engine.traffic)
+        self._metrics.observe_unread(lambda: self._engine.unread)
         self._security = read_security(os.environ, time.monotonic)
         if self._security.certificates:
             self._metrics.observe_certificate(self._security.certificates.expires_at_seconds)
@@ -352,10 +354,15 @@ def _max_streams(served: Served) -> int:
 
 def _max_unread_streams(served: Served) -> int | None:
     """Of one worker at a time; None = any number, since all others stop when their reader does."""
+    return _max_streams(served) if is_continuous(served.main) else None
+
+
+def _max_unread_bytes(served: Served, workers: int) -> int | None:
+    """Of all workers; None = any number, as above."""
     if not is_continuous(served.main):
         return None
-    bounded = isinstance(served.main, BoundedContext)
-    return unread_streams(_max_streams(served), int(served.main.context_length) if bounded else None)
+    bounded = isinstance(served.main, BoundedUnread)
+    return workers * (int(served.main.unread_bytes) if bounded else UNREAD_BYTES)
 
 
 def _listen(protocol: str, host: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from atheria_contract import names
 from atheria_server.core.bucket_labels import BucketLabels, FewLabels
 from atheria_server.core.statistics import Statistics
+from atheria_server.core.unread_frames import UnreadFrames
 from atheria_server.current_trace import TRACE
 from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.calls import Call
@@ -23,6 +24,7 @@ from atheria_server.metric_series import LABEL_MODEL, Distribution, SeriesCollec
 from atheria_server.prepared_metrics import PreparedModel
 from atheria_server.text_metrics import TextMetrics
 from atheria_server.traffic_metrics import TrafficCollector
+from atheria_server.unread_metrics import UnreadCollector
 
 BATCH_BUCKETS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
 SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -183,6 +185,10 @@ class ServerMetrics:
     def observe_traffic(self, traffic: Callable[[], Traffic]) -> None:
         """Where the counters of the shared memory read their values."""
         self._registry.register(TrafficCollector(traffic, self._model))
+
+    def observe_unread(self, unread: Callable[[], UnreadFrames[Any]]) -> None:
+        """Where the figures of frames that wait for their readers are read."""
+        self._registry.register(UnreadCollector(unread, self._model))
 
     def observe_certificate(self, expires_at_seconds: Callable[[], float]) -> None:
         """Where the gauge of a server with TLS reads its value; without TLS there is none."""

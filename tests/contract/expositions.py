@@ -14,6 +14,7 @@ from atheria_gateway.runtime.measures import Measures
 from atheria_operator.adapters.telemetry import PrometheusTelemetry
 from atheria_operator.api.model import ModelKey as OperatorModel
 from atheria_operator.domain.status.figures import ConditionFigure, StatusFigures
+from atheria_server.core.unread_frames import UnreadFrames
 from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.calls import plain_call
 from atheria_server.metrics import ServerMetrics
@@ -70,6 +71,7 @@ def server() -> bytes:
     metrics.worker_restarted()
     metrics.frames_dropped(1)
     metrics.observe_traffic(lambda: Traffic(buffers_made=1, buffers_lent=2, written_bytes=3, read_bytes=4))
+    metrics.observe_unread(UnreadFrames)
     metrics.text_reported(1, TextCounts(first_token_seconds=[0.1], token_seconds=[0.1]).report())
     metrics.model_prepared(_EVERY_REPORT)
     return metrics.exposition()[0]

@@ -60,6 +60,13 @@ class CallerLimitError(CallError):
     reason = "CALLER_LIMIT"
 
 
+class UnreadError(CallError):
+    """The frames of a stream were not read while there was room for them; reading faster helps."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "UNREAD"
+
+
 class TooLargeError(CallError):
     """A message beyond the configured size; trying again does not help."""
 

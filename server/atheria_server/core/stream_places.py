@@ -2,25 +2,13 @@
 
 A stream has a place in its worker until all its frames are made. Those of continuous models are made whether or not their
 reader takes them, so a finished one gives its place to the next, and its frames wait in the front: for as many streams as
-there are places and UNREAD_BYTES hold, beyond which each takes a place again.
+there are places, beyond which each takes a place again. `core.unread_frames` bounds their bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-UNREAD_BYTES: Final = 256 << 20
-"""Of the frames that wait in the front for the readers of streams without a place, for each worker."""
-FRAME_BYTES: Final = 1024
-"""That a frame of a text takes in the front: about 750 with text, token and probability, and some more."""
-
-
-def unread_streams(places: int, frames_each: int | None) -> int:
-    """How many finished streams of a worker need no place while they are not read: as many as it has places, and as UNREAD_BYTES
-    hold if each has `frames_each`, the most that one may have; None or 0 = not known."""
-    return min(places, UNREAD_BYTES // (FRAME_BYTES * frames_each)) if frames_each else places
 
 
 @dataclass(slots=True, kw_only=True)

@@ -34,6 +34,7 @@ from atheria_server.core.request import QueuedCall, wanted_until
 from atheria_server.core.restarts import restart_delay
 from atheria_server.core.row_limits import RowLimits
 from atheria_server.core.stream_places import StreamPlaces
+from atheria_server.core.unread_frames import UnreadFrames
 from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
@@ -42,15 +43,9 @@ from atheria_server.engine.in_flight import InFlight
 from atheria_server.engine.limits import EngineLimits
 from atheria_server.engine.phases import PhaseWatch
 from atheria_server.engine.places import Slot, Waiting
-from atheria_server.engine.process import (
-    STOP_SECONDS,
-    BatchResult,
-    StreamEnd,
-    WorkerDiedError,
-    WorkerProcess,
-    WorkerStream,
-)
+from atheria_server.engine.process import STOP_SECONDS, BatchResult, WorkerDiedError, WorkerProcess
 from atheria_server.engine.standby import Standby
+from atheria_server.engine.worker_stream import StreamEnd, WorkerStream
 
 _LOG = logging.getLogger("atheria.engine")
 BATCHES_AHEAD: Final = 1
@@ -94,6 +89,8 @@ class Engine:
         self._places = StreamPlaces(
             per_worker=limits.max_streams, unread_per_worker=limits.max_unread_streams
         )
+        self.unread: UnreadFrames[WorkerStream] = UnreadFrames(limits.max_unread_bytes)
+        """Frames of all streams that wait for their readers."""
         self._in_flight = InFlight()
         self._next_id = 0
         self._was_ready = False
@@ -188,7 +185,7 @@ class Engine:
         call_id, started = self._admit(call, timeout_seconds)
         try:
             worker, stream = await started
-            while not isinstance(item := await stream.items.get(), StreamEnd):
+            while not isinstance(item := await stream.take(), StreamEnd):
                 worker.credit(stream)
                 yield item
             if item.error is not None:
@@ -270,6 +267,7 @@ class Engine:
             match started.result():
                 case (WorkerProcess() as worker, WorkerStream() as stream):
                     worker.cancel(stream)
+                    stream.leave()
                     self._places.open_streams -= 1
                     self._decide_soon()
         self._in_flight.ended()
@@ -430,7 +428,7 @@ class Engine:
         """One worker after the other in this slot."""
         while True:
             worker = slot.worker
-            worker.attach(self._decide_soon, self._events.text_reported)
+            worker.attach(self._decide_soon, self._events.text_reported, self.unread)
             try:
                 await self._start(slot)
                 slot.ready = True

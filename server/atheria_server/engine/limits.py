@@ -19,6 +19,8 @@ class EngineLimits:
     """Running in one worker at a time; further ones wait in the queue."""
     max_unread_streams: int | None = None
     """Of a worker: finished streams whose frames wait for their reader, that take no place; None = any number."""
+    max_unread_bytes: int | None = None
+    """Of all workers: of the frames that wait for their reader, beyond which the stream that is furthest behind ends; None = any number."""
     idempotent: bool = False
     """A call may be computed twice: batches of a worker that died are computed again, once, each call alone."""
     fall_seconds: float = 3.0

@@ -12,13 +12,14 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from atheria_server.core.errors import BY_CODE, CallError, FailedError, StartError, WorkerLostError
 from atheria_server.core.infer import InferAnswer
 from atheria_server.core.memory_fit import Footprint
+from atheria_server.core.unread_frames import UnreadFrames
 from atheria_server.engine import memory
 from atheria_server.engine.buffers import BufferPool, BufferViews, Traffic
 from atheria_server.engine.call_entries import entries, wanted_outputs
@@ -26,6 +27,7 @@ from atheria_server.engine.calls import Call
 from atheria_server.engine.device_rest import Rested
 from atheria_server.engine.launch import Launched, WorkerSpec, launch
 from atheria_server.engine.phases import Phase
+from atheria_server.engine.worker_stream import StreamEnd, WorkerStream
 
 _LOG = logging.getLogger("atheria.engine")
 CONFIG_WORK: Final = 0
@@ -69,26 +71,6 @@ class _Batch:
     copy_seconds: float = 0.0
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class StreamEnd:
-    """Last item of a stream's queue; `error` is None when it came to its end."""
-
-    error: CallError | None = None
-    seconds: float = 0.0
-    """That the frames took in the worker."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class WorkerStream:
-    """Frames of one call. At most `worker.FRAMES_AHEAD` of them wait, or all that are left once they are all made (then
-    `core.stream_places` bounds the calls)."""
-
-    work_id: int
-    call: Call
-    items: asyncio.Queue[InferAnswer | StreamEnd] = field(default_factory=asyncio.Queue)
-    is_cancelled: bool = False
-
-
 Post = Callable[[], None]
 """Sends one message; raises BlockingIOError to be called again later."""
 
@@ -109,6 +91,7 @@ class WorkerProcess:
         self._pidfd = os.pidfd_open(self._process.pid)
         self._batches: dict[int, _Batch] = {}
         self._streams: dict[int, WorkerStream] = {}
+        self._unread: UnreadFrames[WorkerStream]
         self._rests: dict[int, asyncio.Future[Rested]] = {}
         """Orders to free the device or to take it again that were not answered."""
         self._outbox: deque[Post] = deque()
@@ -158,9 +141,11 @@ class WorkerProcess:
         self,
         on_stream_ended: Callable[[], None],
         on_report: Callable[[int, Mapping[str, Any]], None] = lambda *_: None,
+        unread: UnreadFrames[WorkerStream] | None = None,
     ) -> None:
         """Listen to it in the running event loop; `on_stream_ended` is told when the place of a stream is free again,
-        `on_report` what a continuous model counted, after the process id."""
+        `on_report` what a continuous model counted, after the process id; `unread` bounds the frames of all workers that wait."""
+        self._unread = UnreadFrames() if unread is None else unread
         self._on_stream_ended = on_stream_ended
         self._on_report = on_report
         self._loop = asyncio.get_running_loop()
@@ -191,14 +176,14 @@ class WorkerProcess:
         return done
 
     def stream(self, call: Call) -> WorkerStream:
-        """Start a stream. Take its items until StreamEnd, `credit` after each frame, or `cancel` it."""
-        stream = WorkerStream(work_id=self._new_id(), call=call)
+        """Start a stream. `take` until StreamEnd, `credit` after each frame, or `cancel` it; `leave` it in every case."""
+        stream = WorkerStream(self._new_id(), call, self._unread, lambda: self.cancel(stream))
         self._streams[stream.work_id] = stream
         try:
             self._send_calls(memory.STREAM, stream.work_id, [call])
         except Exception as error:  # noqa: BLE001 - as above
             del self._streams[stream.work_id]
-            stream.items.put_nowait(StreamEnd(error=_not_sent(error)))
+            stream.end(StreamEnd(error=_not_sent(error)))
         return stream
 
     def credit(self, stream: WorkerStream) -> None:
@@ -341,7 +326,7 @@ class WorkerProcess:
             elif stream := self._streams.pop(message.work_id, None):
                 failure = message.body.get("error")
                 end = StreamEnd(error=_error(failure) if failure else None, seconds=message.time_seconds)
-                stream.items.put_nowait(end)
+                stream.end(end)
                 self._on_stream_ended()
             elif (order := self._rests.pop(message.work_id, None)) and not order.done():
                 if failure := message.body.get("error"):
@@ -352,9 +337,9 @@ class WorkerProcess:
             running = self._streams.get(message.work_id)
             if running is not None and not running.is_cancelled:
                 try:
-                    running.items.put_nowait(_frame(running.call, message))
+                    running.put(_frame(running.call, message))
                 except Exception as error:  # noqa: BLE001 - as above
-                    running.items.put_nowait(StreamEnd(error=_unreadable(error)))
+                    running.end(StreamEnd(error=_unreadable(error)))
         elif message.kind == memory.FORGET:
             self._views.forget(message.work_id)
         elif message.kind == memory.HELLO:
@@ -387,7 +372,7 @@ class WorkerProcess:
             if not batch.done.done():
                 batch.done.set_exception(WorkerLostError(reason))
         for stream in self._streams.values():
-            stream.items.put_nowait(StreamEnd(error=WorkerLostError(reason)))
+            stream.end(StreamEnd(error=WorkerLostError(reason)))
         for order in self._rests.values():
             if not order.done():
                 order.set_exception(WorkerLostError(reason))

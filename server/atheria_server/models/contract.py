@@ -219,11 +219,11 @@ class ContinuousModel(Protocol):
 
 
 @runtime_checkable
-class BoundedContext(Protocol):
-    """A continuous model that says how long a call may become."""
+class BoundedUnread(Protocol):
+    """A continuous model that says what may wait for slow readers."""
 
-    context_length: int
-    """Front: a call gives no more frames than this."""
+    unread_bytes: int
+    """Front: of the frames of a worker's calls that nobody has read; beyond it the call whose reader is furthest behind ends."""
 
 
 @runtime_checkable

@@ -9,9 +9,11 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
+import pytest
 
 from atheria_contract.serving import ServingConfig
 from atheria_server.core.batching import BatchPolicy
+from atheria_server.core.errors import UnreadError
 from atheria_server.core.infer import InferAnswer
 from atheria_server.engine.calls import described_call
 from atheria_server.engine.engine import Engine
@@ -22,6 +24,8 @@ from atheria_server.engine.setup import build
 
 WAIT_SECONDS = 120.0
 WORDS = 40
+UNREAD_BYTES = 110_000
+"""Of three texts of WORDS: a frame takes about 640, the last one with the boxes more."""
 CONFIG = ServingConfig(name="m", source="builtin://sceneline", parameters={"places": 1, "threads": 1})
 
 
@@ -39,6 +43,7 @@ async def one_place() -> AsyncIterator[Engine]:
             max_queue_bytes=1 << 30,
             max_streams=1,
             max_unread_streams=1,
+            max_unread_bytes=UNREAD_BYTES,
         ),
         events=MagicMock(),
         warm_up=no_warm_up,
@@ -56,10 +61,10 @@ async def one_place() -> AsyncIterator[Engine]:
         await running
 
 
-def text(engine: Engine, seed: int) -> AsyncGenerator[InferAnswer]:
+def text(engine: Engine, seed: int, length: int = WORDS) -> AsyncGenerator[InferAnswer]:
     picture = np.random.default_rng(seed).integers(0, 256, (1, 64, 64, 3), np.uint8)
     valid = build(CONFIG).main.validate(
-        {"image": picture}, {"max_new_tokens": WORDS, "ignore_end": True}, streaming=True
+        {"image": picture}, {"max_new_tokens": length, "ignore_end": True}, streaming=True
     )
     return engine.stream(described_call(valid, (), streaming=True), None)
 
@@ -70,6 +75,12 @@ def words(*frames: InferAnswer) -> int:
 
 async def rest(frames: AsyncGenerator[InferAnswer]) -> list[InferAnswer]:
     return [frame async for frame in frames]
+
+
+async def all_are_made(engine: Engine) -> None:
+    (worker,) = (slot.worker for slot in engine._slots)
+    while worker.streams_in_flight:  # noqa: ASYNC110 - nothing tells it
+        await asyncio.sleep(0.001)
 
 
 async def a_finished_text_that_nobody_reads_gives_its_place_to_the_next(engine: Engine) -> None:
@@ -84,9 +95,7 @@ async def more_than_places_that_nobody_reads_hold_the_next_up_until_one_is_read(
     firsts = [await anext(frames) for frames in unread]
     third = text(engine, 3)
     began = asyncio.ensure_future(anext(third))
-    (worker,) = (slot.worker for slot in engine._slots)
-    while worker.streams_in_flight:  # noqa: ASYNC110 - nothing tells it
-        await asyncio.sleep(0.001)
+    await all_are_made(engine)
     for _ in range(1000):
         await asyncio.sleep(0)
     assert not began.done()
@@ -94,6 +103,20 @@ async def more_than_places_that_nobody_reads_hold_the_next_up_until_one_is_read(
     assert words(firsts[0], *await rest(unread[0])) == WORDS
     assert words(await began, *await rest(third)) == WORDS
     assert words(firsts[1], *await rest(unread[1])) == WORDS
+
+
+async def a_text_that_nobody_reads_ends_with_an_error_that_says_so_when_there_is_no_room_for_another(
+    engine: Engine,
+) -> None:
+    long, short = text(engine, 1, length=140), text(engine, 2, length=60)
+    await anext(long)
+    first = await anext(short)
+    await all_are_made(engine)
+    assert engine.unread.ended_total == 1
+    with pytest.raises(UnreadError, match=r"1 frames were taken, \d+ with \d+ bytes waited.*110000 bytes"):
+        await anext(long)
+    assert words(first, *await rest(short)) == 60
+    assert engine.unread.total_bytes == 0
 
 
 async def whoever_leaves_without_reading_holds_nobody_up(engine: Engine) -> None:
@@ -108,4 +131,8 @@ async def test_texts_that_nobody_reads_take_no_place_from_others_as_long_as_they
     async with one_place() as engine, asyncio.timeout(WAIT_SECONDS):
         await a_finished_text_that_nobody_reads_gives_its_place_to_the_next(engine)
         await more_than_places_that_nobody_reads_hold_the_next_up_until_one_is_read(engine)
+        await a_text_that_nobody_reads_ends_with_an_error_that_says_so_when_there_is_no_room_for_another(
+            engine
+        )
         await whoever_leaves_without_reading_holds_nobody_up(engine)
+        assert engine.unread.total_bytes == 0

@@ -74,6 +74,7 @@ class TextApi(litserve.LitAPI):  # type: ignore[misc]
         self.settings = settings
         self.context_length = settings.context_length or origin.context_length
         self.places = settings.places
+        self.unread_bytes = settings.unread_bytes
         self.workers_on_device = 1
         for name, method in origin.optimizable().items():
             setattr(self, name, method)

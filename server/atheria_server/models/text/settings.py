@@ -13,6 +13,7 @@ from typing import Final
 from atheria_server.core.attention_choice import AUTOMATIC, CHOICES
 from atheria_server.core.cache_error_budget import CacheErrorBudget
 from atheria_server.core.cache_precision import CachePrecision, CacheSettings
+from atheria_server.core.unread_frames import UNREAD_BYTES
 from atheria_server.models.contract import InvalidRequestError, Scalar
 from atheria_server.models.text.options import GenerationOptions, read_options
 
@@ -20,11 +21,21 @@ RUNTIME: Final = "runtime"
 TEXT: Final = "text"
 PLACES_MAX: Final = 1024
 PROMPT_TOKENS_MAX: Final = 1 << 16
+UNREAD_BYTES_MIN: Final = 1 << 20
+"""About 1400 tokens."""
 _UNITS: Final = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _DEFAULTS: Final = ("max_new_tokens", "temperature", "top_k", "top_p", "speculation", "draft_tokens")
 """Options of a call that the model's author may set for calls that say nothing."""
 _OWN: Final = (
-    *("places", "cache_bytes", "prompt_tokens_per_step", "context_length", "prefix_cache", "threads"),
+    *(
+        "places",
+        "cache_bytes",
+        "prompt_tokens_per_step",
+        "context_length",
+        "prefix_cache",
+        "threads",
+        "unread_bytes",
+    ),
     *("kv_precision", "kv_recent_window", "kv_least_agreement", "kv_most_divergence", "attention"),
 )
 PARAMETERS: Final = (RUNTIME, *_OWN, *_DEFAULTS)
@@ -42,6 +53,8 @@ class TextSettings:
     """Texts in the running batch of a worker at most; further calls wait in the front's queue."""
     cache_bytes: int = 0
     """Of keys and values; 0 = as `text.api` finds right for the device."""
+    unread_bytes: int = UNREAD_BYTES
+    """Of a worker's frames that wait in the front for their readers."""
     prompt_tokens_per_step: int = 256
     """Tokens of prompts that a step reads at most, beside one token for each text."""
     context_length: int = 0
@@ -73,6 +86,7 @@ def parse_text_settings(parameters: Mapping[str, Scalar], also: tuple[str, ...] 
     return TextSettings(
         places=_whole(parameters, "places", 1, PLACES_MAX, 64),
         cache_bytes=_bytes(parameters, "cache_bytes"),
+        unread_bytes=_bytes(parameters, "unread_bytes", low=UNREAD_BYTES_MIN, otherwise=UNREAD_BYTES),
         prompt_tokens_per_step=_whole(parameters, "prompt_tokens_per_step", 2, PROMPT_TOKENS_MAX, 256),
         context_length=_whole(parameters, "context_length", 0, 1 << 24, 0),
         prefix_cache=_flag(parameters, "prefix_cache", otherwise=True),
@@ -108,14 +122,16 @@ def _word(given: Mapping[str, Scalar], name: str, allowed: tuple[str, ...]) -> s
     return str(value)
 
 
-def _bytes(given: Mapping[str, Scalar], name: str) -> int:
-    value = given.get(name, 0)
+def _bytes(given: Mapping[str, Scalar], name: str, *, low: int = 0, otherwise: int = 0) -> int:
+    value = given.get(name, otherwise)
     found = re.fullmatch(r"(\d+)(|Ki|Mi|Gi|Ti)", str(value))
-    if found is None or isinstance(value, bool | float):
+    count = -1 if found is None or isinstance(value, bool | float) else int(found[1]) * _UNITS[found[2]]
+    if count < low:
+        least = f" of {low} or more" if low else ""
         raise TextSettingsError(
-            f"parameter {name} is {value!r}; expected bytes, such as 512Mi, 8Gi or 1000000"
+            f"parameter {name} is {value!r}; expected bytes{least}, such as 512Mi, 8Gi or 10000000"
         )
-    return int(found[1]) * _UNITS[found[2]]
+    return count
 
 
 def _cache(given: Mapping[str, Scalar]) -> CacheSettings:

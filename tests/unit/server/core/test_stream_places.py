@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atheria_server.core.stream_places import FRAME_BYTES, UNREAD_BYTES, StreamPlaces, unread_streams
+from atheria_server.core.stream_places import StreamPlaces
 
 
 def test_each_worker_has_its_places() -> None:
@@ -46,22 +45,3 @@ def test_open_streams_are_bounded_whatever_their_readers_do(
         assert running <= per_worker
         assert places.open_streams == running + unread <= per_worker + unread_per_worker
         assert places.free([running]) or running + unread >= per_worker
-
-
-@pytest.mark.parametrize(
-    ("places", "frames_each", "allowed"),
-    [
-        (64, 512, 64),
-        (64, 4096, 64),
-        (64, 8192, 32),
-        (64, 131_072, 2),
-        (1, 131_072, 1),
-        (64, 1_048_576, 0),
-        (64, None, 64),
-    ],
-)
-def test_unread_streams_are_as_many_as_there_are_places_and_their_frames_fit(
-    places: int, frames_each: int | None, allowed: int
-) -> None:
-    assert unread_streams(places, frames_each) == allowed
-    assert allowed * (frames_each or 0) * FRAME_BYTES <= UNREAD_BYTES
