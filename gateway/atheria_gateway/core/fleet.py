@@ -85,6 +85,7 @@ def _model(key: ModelKey, model: LiveModel, calls: Calls) -> dict[str, Any]:
         "queue": model.queue,
         "costPer1000Usd": model.cost_per_1000_usd,
         "costBasis": model.cost_basis,
+        "costUnknown": model.cost_unknown,
         "lastDecision": None
         if decision is None
         else {"reason": decision.reason, "message": decision.message, "at": decision.at},

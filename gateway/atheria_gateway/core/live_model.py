@@ -59,6 +59,8 @@ class LiveModel:
     """Calls held or in flight at all gateways when the operator computed the status."""
     cost_per_1000_usd: float | None = None
     cost_basis: str | None = None
+    cost_unknown: str | None = None
+    """Why there is no cost, in words; None where there is one, and where nothing was counted yet."""
     last_decision: LastDecision | None = None
 
 
@@ -87,6 +89,7 @@ def live_model_from_object(body: Mapping[str, Any]) -> LiveModel:
         queue=_whole(status.get("queue")),
         cost_per_1000_usd=_number(cost.get("reservedPer1000")),
         cost_basis=_text(cost.get("basis")) if cost.get("reservedPer1000") is not None else None,
+        cost_unknown=_why_no_cost(cost),
         last_decision=_decision(status.get("lastDecisions") or ()),
     )
 
@@ -117,6 +120,13 @@ def _parameters(values: Mapping[str, Any]) -> tuple[tuple[str, Scalar], ...]:
         if (isinstance(value, bool | int | float) and isfinite(value))
         or (isinstance(value, str) and len(value) <= LONGEST_VALUE)
     )
+
+
+def _why_no_cost(cost: Mapping[str, Any]) -> str | None:
+    """Of the operator's sums (its domain/cost.py), which have a price where the hardware profile has one."""
+    if not cost or cost.get("reservedPer1000") is not None:
+        return None
+    return "no price" if cost.get("usdPerHour") is None else "no call yet"
 
 
 def _decision(decisions: Any) -> LastDecision | None:

@@ -128,7 +128,7 @@ function rowOf(model) {
     cell("Held", text(model.held)),
     cell("In flight", text(model.inFlight)),
     cell("Queue", text(model.queue)),
-    cell("Cost per 1000", cost(model.costPer1000Usd), typeof model.costPer1000Usd === "number" ? model.costBasis : ""),
+    cell("Cost per 1000", cost(model), typeof model.costPer1000Usd === "number" ? model.costBasis : ""),
     cell("Last decision", text(decision.message ?? decision.reason), decision.message && decision.reason),
   );
   return row;
@@ -153,6 +153,7 @@ function text(value) {
   return value === undefined || value === null || value === "" ? NONE : String(value);
 }
 
-function cost(value) {
-  return typeof value === "number" ? `$${value.toPrecision(3)}` : NONE;
+function cost({ costPer1000Usd, costUnknown }) {
+  if (typeof costPer1000Usd === "number") return `$${costPer1000Usd.toPrecision(3)}`;
+  return typeof costUnknown === "string" ? costUnknown : NONE;
 }

@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -39,7 +39,13 @@ _STATE_SECONDS: Final = 0.1
 def main() -> int:
     """The command; 0 after a stop, 1 where something failed, in a sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m atheria_local.standalone", description=__doc__)
-    parser.add_argument("manifest", type=Path, nargs="?", default=DEMO, help="YAML of an AtheriaModel")
+    parser.add_argument(
+        "manifest",
+        type=Path,
+        nargs="?",
+        default=DEMO,
+        help="YAML of an AtheriaModel; its AtheriaHardwareProfile in the same file has the price",
+    )
     parser.add_argument(
         "--grpc-port", type=int, default=0, help="of the gateway, on 127.0.0.1; 0 = 8001 or a free one"
     )
@@ -52,9 +58,10 @@ def main() -> int:
             filename=Path(folder) / "stack.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
         )
         try:
-            body = _model(given.manifest)
+            documents = _documents(given.manifest)
+            body = _model(documents, given.manifest)
             ports = _ports(given.grpc_port, given.http_port)
-            asyncio.run(_run(body, Path(folder), ports))
+            asyncio.run(_run(Stack(body, Path(folder), ports, documents), Path(folder), ports))
         except LocalError as error:
             sys.stderr.write(f"{error}\n")
             return 1
@@ -69,7 +76,7 @@ def _short(directory: str) -> str:
     return directory if len(os.fsencode(directory)) <= LONGEST_DIRECTORY else "/tmp"  # noqa: S108 - a folder of its own is made in it
 
 
-async def _run(body: dict[str, Any], folder: Path, ports: Ports) -> None:
+async def _run(stack: Stack, folder: Path, ports: Ports) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -82,7 +89,6 @@ async def _run(body: dict[str, Any], folder: Path, ports: Ports) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, end)
     loop.add_reader(sys.stdin, _at_end_of_input, loop, end)
-    stack = Stack(body, folder, ports)
     async with stack.running() as whole:
         _say("listening", grpc=ports.grpc, http=ports.http, metrics=ports.metrics, logs=str(folder))
         stopped = asyncio.create_task(stop.wait())
@@ -129,12 +135,16 @@ def _say(event: str, **fields: Any) -> None:
     print(json.dumps({"event": event, **fields}), flush=True)
 
 
-def _model(path: Path) -> dict[str, Any]:
-    """The first AtheriaModel in the file. Raises LocalError."""
+def _documents(path: Path) -> list[Any]:
+    """All of the file. Raises LocalError."""
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LocalError(f"{path} cannot be read: {error}") from error
+
+
+def _model(documents: Sequence[Any], path: Path) -> dict[str, Any]:
+    """The first AtheriaModel among them. Raises LocalError."""
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == names.MODEL_KIND:
             return document

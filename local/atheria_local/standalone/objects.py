@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from atheria_contract import names
+from atheria_operator.domain.cost import Price, price_of
 
 NAMESPACE: Final = "demo"
 Body = dict[str, Any]
@@ -74,10 +75,26 @@ def as_stored(manifest: Body) -> Body:
     return {**manifest, "spec": {"replicas": 0, **spec, "model": model}}
 
 
+def price_in(documents: Iterable[Any], profile: str) -> Price | None:
+    """Of the hardware profile with this name among a file's documents; None where it is not there, or has no price."""
+    profiles = (one for one in documents if isinstance(one, dict) and one.get("kind") == names.PROFILE_KIND)
+    found = next((one for one in profiles if (one.get("metadata") or {}).get("name") == profile), None)
+    return None if found is None else price_of(found)
+
+
 def status_of(
-    revision: str, requested: int, pods: tuple[Pod, ...], decisions: Iterable[Mapping[str, Any]] = ()
+    revision: str,
+    requested: int,
+    pods: tuple[Pod, ...],
+    decisions: Iterable[Mapping[str, Any]] = (),
+    *,
+    queue: int | None = None,
+    cost: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
-    """The part of a model's status that gateway, autoscaler and a person read; `decisions` are the autoscaler's, newest first."""
+    """The part of a model's status that gateway, autoscaler and a person read, with the operator's names.
+
+    `decisions` are the autoscaler's, newest first; `queue` counts calls held and in flight; None is not known.
+    """
     ready = sum(pod.is_ready for pod in pods)
     if ready:
         phase, reason, message = "Serving", "Serving", f"{ready} of {requested} pods answer calls"
@@ -92,6 +109,8 @@ def status_of(
         "replicas": len(pods),
         "phase": phase,
         "lastDecisions": list(decisions),
+        **({} if queue is None else {"queue": queue}),
+        **({} if cost is None else {"cost": dict(cost)}),
         "conditions": [
             {
                 "type": "Ready",

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from atheria_gateway.app import run as run_gateway
 from atheria_gateway.settings import Settings
 from atheria_local.errors import LocalError
 from atheria_local.standalone.memory_cluster import DEPLOYMENT, POD, MemoryCluster
-from atheria_local.standalone.objects import NAMESPACE, Body, as_stored, status_of
+from atheria_local.standalone.objects import NAMESPACE, Body, as_stored, price_in, status_of
 from atheria_local.standalone.parent import bound_to_this_process
 from atheria_local.standalone.pods import Pods
 from atheria_operator.adapters.clock import SystemClock
@@ -30,6 +30,7 @@ from atheria_operator.adapters.pod_reports import HttpPodReports
 from atheria_operator.adapters.telemetry import PrometheusTelemetry
 from atheria_operator.api.model import HardwareProfile, ModelIntent, ModelKey, Problem
 from atheria_operator.api.parse import parse_model
+from atheria_operator.domain.cost import cost_status
 from atheria_operator.domain.desired.deployment import build_deployment
 from atheria_operator.domain.desired.pod_template import ServerDefaults
 from atheria_operator.domain.desired.revision import build_revision
@@ -81,14 +82,18 @@ class State:
 class Stack:
     """One model, its pods, the gateway and the autoscaler; `running` starts and ends them."""
 
-    def __init__(self, manifest: Body, folder: Path, ports: Ports) -> None:
-        """`manifest` is an AtheriaModel. Raises LocalError, in the operator's words, for one that it would refuse."""
+    def __init__(self, manifest: Body, folder: Path, ports: Ports, beside: Sequence[Any] = ()) -> None:
+        """`manifest` is an AtheriaModel; `beside` are other documents of its file, of which its hardware profile has the price.
+
+        Raises LocalError, in the operator's words, for a model that it would refuse.
+        """
         metadata = {**manifest["metadata"], "namespace": NAMESPACE, "uid": "standalone", "generation": 1}
         manifest = as_stored({**manifest, "metadata": metadata})
         parsed = parse_model(manifest)
         if isinstance(parsed, Problem):
             raise LocalError(f"the model is refused: {parsed.reason}: {parsed.message}")
         self._intent: ModelIntent = parsed
+        self._price = price_in(beside, parsed.profile)
         self._key = ModelKey(namespace=NAMESPACE, name=metadata["name"])
         self._folder, self._ports = folder, ports
         self._changed = asyncio.Event()
@@ -96,6 +101,7 @@ class Stack:
         self._cluster = MemoryCluster(self._changed.set)
         self._wakeups = Wakeups()
         self._board = DemandBoard(self._clock, self._wakeups)
+        self._meter = Meter(self._clock, {})
         revision = build_revision(parsed, HardwareProfile(name="cpu"), ServerDefaults(image="none"))
         self._revision = revision.name
         # The calls of a pod that goes end within seconds here: there are no routers that have to learn of it.
@@ -186,7 +192,7 @@ class Stack:
             telemetry=PrometheusTelemetry(CollectorRegistry()),
             pods=reports,
         )
-        scaler = Scaler(self._key, ports, self.state.decisions, Meter(self._clock, {}))
+        scaler = Scaler(self._key, ports, self.state.decisions, self._meter)
         with self._wakeups.listening(self._key, woken.set):
             while True:
                 woken.clear()
@@ -215,10 +221,17 @@ class Stack:
     def _report(self) -> None:
         model = self._model()
         requested = int((model.get("spec") or {}).get("replicas") or 0)
-        status = status_of(self._revision, requested, self._pods.pods, self.state.decisions)
+        demand = self._board.demand(self._key)
+        status = status_of(
+            self._revision,
+            requested,
+            self._pods.pods,
+            self.state.decisions,
+            queue=None if demand is None else demand.calls,
+            cost=cost_status(self._meter.usage, self._price, self._intent.device_count),
+        )
         if model.get("status") != status:
             self._cluster.put(names.MODEL_KIND, {**model, "status": status})
-        demand = self._board.demand(self._key)
         self.state.asked, self.state.phase = requested, str(status["phase"])
         self.state.pods, self.state.ready = int(status["replicas"]), int(status["readyReplicas"])
         self.state.held = 0 if demand is None else demand.held

@@ -108,6 +108,18 @@ def test_the_real_gateways_document_is_shown(page: Any) -> None:
     page.wait_frame(2)
     eventually("the model's row", lambda: rows(page) and rows(page)[0][2] == "1 / 1", page)
     assert rows(page)[0][0] == "demo/qca builtin://qca"
+    eventually("a queue and a word on the cost", lambda: rows(page)[0][5:7] == ["1", "no price"], page)
+
+
+def test_a_cost_that_cannot_be_told_says_why(page: Any) -> None:
+    unknown = {"costPer1000Usd": None, "costBasis": None}
+    words = ("no price", "no call yet", None, 7)
+    answered(
+        page, *({**QCA, **unknown, "name": f"m{at}", "costUnknown": why} for at, why in enumerate(words))
+    )
+    page.open(side=64)
+    eventually("the table", lambda: len(rows(page)) == len(words), page)
+    assert [row[6] for row in rows(page)] == ["no price", "no call yet", "–", "–"]
 
 
 def test_a_model_at_zero_is_woken_by_a_person_and_not_by_the_page(page: Any) -> None:

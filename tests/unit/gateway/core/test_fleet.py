@@ -40,6 +40,7 @@ FIELDS = {
     "queue",
     "costPer1000Usd",
     "costBasis",
+    "costUnknown",
     "lastDecision",
 }
 
@@ -82,7 +83,7 @@ def test_a_model_is_shown_with_its_status_its_cost_and_the_newest_decision() -> 
                 {"type": "Accepted", "reason": "Accepted"},
                 {"type": "Ready", "reason": "Serving", "message": "2 of 3 pods answer calls"},
             ],
-            "cost": {"reservedPer1000": 0.5, "basis": "measured"},
+            "cost": {"reservedPer1000": 0.5, "usdPerHour": 2, "basis": "measured"},
             "lastDecisions": [
                 {"time": "2026-11-22T05:00:00Z", "reason": "Demand", "message": "7 calls / 4"},
                 {"time": "2026-11-22T04:00:00Z", "reason": "Idle", "message": "older"},
@@ -106,6 +107,7 @@ def test_a_model_is_shown_with_its_status_its_cost_and_the_newest_decision() -> 
         "queue": 7,
         "costPer1000Usd": 0.5,
         "costBasis": "measured",
+        "costUnknown": None,
         "lastDecision": {"reason": "Demand", "message": "7 calls / 4", "at": "2026-11-22T05:00:00Z"},
     }
 
@@ -142,6 +144,20 @@ def test_what_is_not_known_is_null_and_never_zero() -> None:
     assert found.keys() == FIELDS
     known = {name: value for name, value in found.items() if value is not None}
     assert known == {"namespace": "demo", "name": "qca", "held": 0}
+
+
+@pytest.mark.parametrize(
+    ("cost", "why"),
+    [
+        (None, None),
+        ({"seconds": 60, "calls": 7}, "no price"),
+        ({"seconds": 60, "calls": 0, "usdPerHour": 0.6}, "no call yet"),
+        ({"seconds": 60, "calls": 7, "usdPerHour": 0.6, "reservedPer1000": 0.1}, None),
+        ({"seconds": 60, "calls": 7, "usdPerHour": 0, "reservedPer1000": 0}, None),
+    ],
+)
+def test_a_cost_that_cannot_be_told_says_why(cost: dict[str, Any] | None, why: str | None) -> None:
+    assert _shown({"metadata": METADATA, "status": {"cost": cost}})["costUnknown"] == why
 
 
 def test_the_gateway_is_shown_with_the_sum_of_what_it_counts() -> None:

@@ -7,11 +7,20 @@ import asyncio
 import pytest
 
 from atheria_contract import names
-from atheria_gateway.core.live_model import LastDecision, live_model_from_object
+from atheria_gateway.core.live_model import LastDecision, LiveModel, live_model_from_object
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.ports import Changed, Deleted, Listed, ScaleTarget, Watched
 from atheria_local.standalone.memory_cluster import DEPLOYMENT, POD, SLICE, MemoryCluster
-from atheria_local.standalone.objects import Body, Pod, as_stored, pod_object, slice_object, status_of
+from atheria_local.standalone.objects import (
+    Body,
+    Pod,
+    as_stored,
+    pod_object,
+    price_in,
+    slice_object,
+    status_of,
+)
+from atheria_operator.domain.cost import Price, Usage, cost_status
 from atheria_operator.domain.pods import is_ready
 from atheria_operator.runtime.ports import CONFLICT, NOT_FOUND, ClusterError, ObjectRef, Scale
 
@@ -115,6 +124,38 @@ def test_the_live_page_finds_the_defaults_and_the_newest_decision() -> None:
     shown = live_model_from_object({**as_stored(manifest), "status": status})
     assert (shown.runtime, shown.asked, shown.ready, shown.pods) == ("atheria", 0, 1, 1)
     assert shown.last_decision == LastDecision(reason="Idle", message="m", at="t")
+    assert (shown.queue, shown.cost_per_1000_usd, shown.cost_unknown) == (None, None, None)
     chosen = {**manifest, "spec": {"replicas": 2, "model": {"source": "x", "runtime": "custom"}}}
     assert live_model_from_object(as_stored(chosen)).runtime == "custom"
     assert live_model_from_object(as_stored(chosen)).asked == 2
+
+
+def test_the_live_page_finds_the_queue_and_what_the_calls_cost() -> None:
+    usage = Usage(since="2026-01-01T00:00:00Z", seconds=60, busy_seconds=20, idle_seconds=40, calls=100)
+
+    def shown(price: Price | None) -> LiveModel:
+        status = status_of("qca-abc", 1, (POD_1,), queue=7, cost=cost_status(usage, price, 1))
+        return live_model_from_object({"metadata": {"name": "qca"}, "status": status})
+
+    priced = shown(Price(usd_per_hour=3.6))
+    assert (priced.queue, priced.cost_per_1000_usd, priced.cost_basis) == (7, 0.6, "measured")
+    assert (shown(None).cost_per_1000_usd, shown(None).cost_unknown) == (None, "no price")
+
+
+def test_a_price_is_that_of_the_profile_that_the_model_names_in_the_same_file() -> None:
+    def profile(name: str, **spec: object) -> Body:
+        return {"kind": names.PROFILE_KIND, "metadata": {"name": name}, "spec": spec}
+
+    dear, cheap = ({"usdPerHour": usd, "source": "a page"} for usd in ("9", "0.05"))
+    documents = [
+        {"kind": names.MODEL_KIND, "metadata": {"name": "qca"}},
+        None,
+        "text",
+        profile("nvidia-l4", price=dear),
+        profile("cpu", price=cheap),
+        profile("free"),
+    ]
+    assert price_in(documents, "cpu") == Price(usd_per_hour=0.05, source="a page")
+    assert price_in(documents, "nvidia-l4") == Price(usd_per_hour=9, source="a page")
+    assert price_in(documents, "free") is None
+    assert price_in(documents, "elsewhere") is None
