@@ -113,10 +113,8 @@ def test_the_real_gateways_document_is_shown(page: Any) -> None:
 
 def test_a_cost_that_cannot_be_told_says_why(page: Any) -> None:
     unknown = {"costPer1000Usd": None, "costBasis": None}
-    words = ("no price", "no call yet", None, 7)
-    answered(
-        page, *({**QCA, **unknown, "name": f"m{at}", "costUnknown": why} for at, why in enumerate(words))
-    )
+    words = {"qca": "no price", "waits": "no call yet", "starts": None, "wrong": 7}
+    answered(page, *({**QCA, **unknown, "name": name, "costUnknown": why} for name, why in words.items()))
     page.open(side=64)
     eventually("the table", lambda: len(rows(page)) == len(words), page)
     assert [row[6] for row in rows(page)] == ["no price", "no call yet", "–", "–"]
