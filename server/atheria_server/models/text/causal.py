@@ -22,6 +22,8 @@ class CacheShape:
     head_size: int
     dtype: torch.dtype
     """Of uncompressed keys and values."""
+    window: int | None = None
+    """Positions that a token attends to in every layer, its own included; None = in some layer to all before it."""
 
     @property
     def bytes_per_token(self) -> int:

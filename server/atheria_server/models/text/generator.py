@@ -246,7 +246,7 @@ def _running(sequence: TextSequence) -> RunningSequence:
     return RunningSequence(
         sequence_id=sequence.sequence_id,
         prompt_left=sequence.prompt_left,
-        length=sequence.slot.length if sequence.slot else 0,
+        length=sequence.slot.held if sequence.slot else 0,
         proposed=len(sequence.proposed),
     )
 

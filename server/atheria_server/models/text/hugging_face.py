@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +65,7 @@ class HuggingFaceNetwork:
             kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
             head_size=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
             dtype=model.dtype,
+            window=None if FULL in (getattr(config, "layer_types", None) or ()) else self._window,
         )
         self.width = int(config.hidden_size)
         self.vocabulary_size = int(config.vocab_size)
@@ -117,6 +119,7 @@ class HuggingFaceNetwork:
         """
         if self._window is not None and not self._is_window_read():
             self._window = None
+            self.cache_shape = replace(self.cache_shape, window=None)
         if self._window is None:
             self._prove()
             return

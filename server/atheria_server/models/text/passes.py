@@ -62,7 +62,8 @@ def compute_pass(
         if row.lead is not None:
             embeddings[at, : len(row.lead)] = row.lead
     cache = pool.step(list(zip([row.slot for row in rows], real, strict=True)))
-    mask = causal_mask(past, real, new, cache.longest, device)
+    held = [row.slot.held for row in rows]
+    mask = causal_mask(held, real, new, cache.longest, device)
     kernel = choose_kernel(
         keys=cache.longest, masked=mask is not None, device=torch.device(device).type, rule=rule
     )
@@ -83,7 +84,7 @@ def causal_mask(
 ) -> Tensor | None:
     """Bool [rows, 1, new, longest], True where a new token attends; None where `CausalModel.forward` needs none.
 
-    Token q of a row attends to positions up to past + q; one that fills up attends as the row's last real token, so that
+    `past` = positions of each row that the cache holds. Token q of a row attends to positions up to past + q; one that fills up attends as the row's last real token, so that
     no row of the softmax is empty.
     """
     if new == 1 and len(set(past)) == 1:

@@ -17,10 +17,14 @@ class Slot(Protocol):
 
     @property
     def length(self) -> int:
-        """Positions that are in it."""
+        """Positions of the sequence so far."""
+
+    @property
+    def held(self) -> int:
+        """The last of them, that a pass reads: those before them no layer sees any more."""
 
     def truncate(self, length: int) -> None:
-        """Forget the positions from `length` on: tokens that were proposed and not accepted."""
+        """Forget the positions from `length` on: tokens that were proposed and not accepted. Not before those of the last step."""
 
     def close(self, content: Sequence[int] = ()) -> None:
         """Free it, at once. `content` = one number for each position, that later calls may use again; () = none."""
@@ -31,7 +35,7 @@ class PassCache(StepCache, Protocol):
 
     @property
     def longest(self) -> int:
-        """Positions of the longest row, its new tokens included."""
+        """Positions that are held of the longest row, its new tokens included."""
 
     def commit(self) -> None:
         """All layers are computed: the new tokens are part of their slots."""

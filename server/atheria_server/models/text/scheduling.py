@@ -58,7 +58,7 @@ class RunningSequence:
     prompt_left: int
     """Tokens of its prompt that are not in the cache; 0 = it makes tokens."""
     length: int
-    """Positions in the cache."""
+    """Positions in the cache that a pass reads."""
     proposed: int = 0
     """Tokens that were proposed for it and are checked in the same pass."""
 

@@ -23,6 +23,7 @@ from atheria_server.models.text.cache.settling import Settled, settle
 from atheria_server.models.text.causal import CausalModel
 from atheria_server.models.text.drafts import Drafter, ModelDrafter, NgramDrafter
 from atheria_server.models.text.generator import Generator
+from atheria_server.models.text.options import DRAFT_TOKENS_MAX
 from atheria_server.models.text.origin import Loaded, Origin
 from atheria_server.models.text.passes import OnePass
 from atheria_server.models.text.pieces import Decode
@@ -90,7 +91,11 @@ def new_generator(
     budget = settings.cache_bytes or _default_bytes(device, workers)
     per_token = network.cache_shape.bytes_per_token
     share = 1.0 if draft is None else per_token / (per_token + draft.cache_shape.bytes_per_token)
-    pool = _pool(network, settings, int(budget * share), context_length, device, keeps=settings.prefix_cache)
+    pool = _pool(
+        *(network, settings, int(budget * share), context_length, device),
+        keeps=settings.prefix_cache,
+        step_tokens=max(settings.prompt_tokens_per_step, 1 + DRAFT_TOKENS_MAX),
+    )
     drafters: dict[str, Drafter] = {"ngram": NgramDrafter()}
     if draft is not None:
         drafters["draft"] = ModelDrafter(
@@ -164,6 +169,7 @@ def _pool(
     device: str,
     *,
     keeps: bool,
+    step_tokens: int | None = None,
 ) -> CachePool:
     try:
         return CachePool(
@@ -172,6 +178,7 @@ def _pool(
             context_length=min(context_length, network.context_length),
             settings=settings.cache,
             prefix_bytes=None if keeps else 0,
+            step_tokens=step_tokens,
             device=device,
         )
     except ValueError as error:

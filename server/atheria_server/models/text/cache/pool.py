@@ -2,23 +2,25 @@
 
 Sequences hold blocks of tokens: exact ones, and in the compressed precisions packed ones for what is older than the recent
 window. Admission is additive: slots may be opened while the `bytes_for` of all open ones fit the budget, and no step of an
-open slot then fails for memory. Closed sequences' beginnings stay for later calls until their bytes are needed. One thread.
+open slot then fails for memory. Closed sequences' beginnings stay for later calls until their bytes are needed. Where all layers
+attend to a window, what is behind it is given back and not counted. One thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from atheria_server.core.cache_precision import CachePrecision, CacheSettings
 from atheria_server.engine.out_of_memory import is_out_of_memory
-from atheria_server.models.text.cache.blocks import Block, BlockPool, Plane
+from atheria_server.models.text.cache.blocks import BlockPool, Plane
 from atheria_server.models.text.cache.exact_step import ExactStep
 from atheria_server.models.text.cache.packed_step import PackedStep
 from atheria_server.models.text.cache.prefixes import PrefixIndex, block_digests
 from atheria_server.models.text.cache.quantised import schemes
+from atheria_server.models.text.cache.sliding import Sliding
+from atheria_server.models.text.cache.slot import Slot
 from atheria_server.models.text.cache.step_plan import RowPlan
 from atheria_server.models.text.causal import CacheShape
 from atheria_server.models.text.pool import Slot as AnySlot
@@ -29,41 +31,6 @@ _LEAST_GROWTH_BLOCKS = 8
 
 class CacheFullError(RuntimeError):
     """No bytes for one more sequence now; there are when others are closed."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Slot:
-    """One open sequence."""
-
-    pool: CachePool = field(repr=False)
-    capacity: int
-    """Most tokens that it may have."""
-    reserved_bytes: int
-    length: int = 0
-    """Tokens in the cache; those found in the prefix index are there from the start."""
-    digests: tuple[bytes, ...] = ()
-    """Of the prompt's full blocks."""
-    packed: list[Block] = field(default_factory=list)
-    exact: list[Block] = field(default_factory=list)
-    """Behind `packed`."""
-    leaving: list[Block] = field(default_factory=list)
-    """Exact blocks before `exact` that are given back once the step is committed."""
-    offered: int = 0
-    """Blocks of the prompt that the prefix index was told of."""
-    stepping: int | None = None
-    """New tokens of the step that is not committed."""
-    open: bool = True
-
-    def truncate(self, length: int) -> None:
-        """Forget the tokens from `length` on (a draft's that the model rejected). Raises ValueError."""
-        self.pool.truncate(self, length)
-
-    def close(self, content: Sequence[int] = ()) -> None:
-        """Give everything back; a second call does nothing.
-
-        `content`, one int per position from 0 on as in `CachePool.open`, may stay for calls that begin alike.
-        """
-        self.pool.close(self, content)
 
 
 class CachePool:
@@ -77,9 +44,12 @@ class CachePool:
         context_length: int,
         settings: CacheSettings = _FULL,
         prefix_bytes: int | None = None,
+        step_tokens: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """`prefix_bytes`: most bytes of beginnings kept for later calls, within the budget; None = all of it, 0 = none.
+
+        `step_tokens`: most new tokens of one sequence in a step, None = any number; what is behind a window is kept then.
 
         Raises ValueError if settings and shape do not go together, or a sequence of `context_length` does not fit the budget.
         """
@@ -94,6 +64,11 @@ class CachePool:
         self._compressed = settings.precision is not CachePrecision.FULL
         tail = (self._tokens, shape.head_size)
         exact_planes = [Plane(name=name, tail=tail, dtype=shape.dtype) for name in ("keys", "values")]
+        self._sliding = (
+            Sliding(window=shape.window, step_tokens=step_tokens, block_tokens=self._tokens)
+            if shape.window and step_tokens
+            else None
+        )
         self._schemes = schemes(shape, settings) if self._compressed else None
         packed_planes = [plane for scheme in self._schemes or () for plane in scheme.planes]
         self._exact, self._packed = (
@@ -106,7 +81,9 @@ class CachePool:
                 f"{self.bytes_for(context_length)}: raise the budget, or lower the context or the precision"
             )
         most = budget_bytes if prefix_bytes is None else min(prefix_bytes, budget_bytes)
-        self._prefixes = PrefixIndex(most // self._exact.block_bytes, self._exact.give_back)
+        self._prefixes = PrefixIndex(
+            most // self._exact.block_bytes, self._exact.give_back, has_gaps=self._sliding is not None
+        )
         self._reserved_bytes = 0
         self._open_slots = 0
         self._under_way: list[Slot] = []
@@ -141,8 +118,14 @@ class CachePool:
 
     def bytes_for(self, tokens: int) -> int:
         """Of the blocks that a sequence of at most `tokens` tokens takes, scales and zero points included."""
-        packed = self._packed_blocks(tokens)
-        return self._bytes(-(-tokens // self._tokens) - packed, packed)
+        blocks = -(-tokens // self._tokens)
+        held = blocks if self._sliding is None else min(blocks, self._sliding.most_blocks)
+        exact = min(blocks - self._packed_blocks(tokens), held)
+        return self._bytes(exact, held - exact)
+
+    def tokens_of(self, blocks: int) -> int:
+        """That so many blocks hold."""
+        return blocks * self._tokens
 
     def open(self, capacity: int, content: Sequence[int] = (), reusable: int = 0) -> Slot:
         """A sequence of at most `capacity` tokens.
@@ -165,17 +148,19 @@ class CachePool:
             )
         digests = block_digests(content, self._tokens) if self._prefixes.enabled else ()
         slot = Slot(pool=self, capacity=capacity, reserved_bytes=needed, digests=digests)
-        slot.exact = self._prefixes.longest(digests[: min(reusable, capacity) // self._tokens])
+        slot.released, slot.exact = self._prefixes.longest(
+            digests[: min(reusable, capacity) // self._tokens], self._needed
+        )
         # Until its first step, a compressed sequence holds an exact beginning that `bytes_for` does not count.
         beyond = self._bytes(len(slot.exact), 0) if self._compressed else 0
         if beyond > self.free_bytes - needed:
             while slot.exact:
                 self._exact.give_back(slot.exact.pop())
-            beyond = 0
+            beyond = slot.released = 0
         slot.reserved_bytes += beyond
         if beyond:
             self._exact_beginnings.append(slot)
-        slot.length = len(slot.exact) * self._tokens
+        slot.length = (slot.released + len(slot.exact)) * self._tokens
         self.looked_up_tokens += reusable
         self.hit_tokens += slot.length
         self._reserved_bytes += slot.reserved_bytes
@@ -190,6 +175,8 @@ class CachePool:
         another step is under way.
         """
         own = self._checked(rows)
+        for slot, _ in own:
+            self._release(slot)
         kept = self._room_for_step(own)
         plans = [self._plan(slot, new, keep=keep) for (slot, new), keep in zip(own, kept, strict=True)]
         slots = self._under_way = [slot for slot, _ in own]
@@ -211,7 +198,7 @@ class CachePool:
             if not slot.open or slot.stepping is None:
                 continue
             slot.stepping = None
-            while (len(slot.packed) + len(slot.exact) - 1) * self._tokens >= slot.length:
+            while (self._first_exact(slot) + len(slot.exact) - 1) * self._tokens >= slot.length:
                 self._exact.give_back(slot.exact.pop())
         return True
 
@@ -219,9 +206,13 @@ class CachePool:
     def truncate(self, slot: Slot, length: int) -> None:
         """See Slot. Tokens of a block that was compressed meanwhile stay as the compression left them."""
         self._no_step_under_way()
-        if not slot.open or not 0 <= length <= slot.length:
-            raise ValueError(f"length is {length}; allowed is 0 to {slot.length}, of an open slot")
-        whole, rest = divmod(length, self._tokens)
+        least = 0 if self._sliding is None else self._sliding.least_length(slot.released)
+        if not slot.open or not least <= length <= slot.length:
+            raise ValueError(f"length is {length}; allowed is {least} to {slot.length}, of an open slot")
+        slot.digests = slot.digests[: length // self._tokens]
+        slot.offered = min(slot.offered, length // self._tokens)
+        slot.length = length
+        whole, rest = divmod(slot.held, self._tokens)
         if whole < len(slot.packed):
             while slot.exact:
                 self._exact.give_back(slot.exact.pop())
@@ -234,9 +225,6 @@ class CachePool:
             self._exact.give_back(slot.exact.pop())
         if rest and slot.exact and slot.exact[-1].references > 1:
             self._own_last(slot)
-        slot.length = length
-        slot.digests = slot.digests[:whole]
-        slot.offered = min(slot.offered, whole)
 
     def close(self, slot: Slot, content: Sequence[int] = ()) -> None:
         """See Slot."""
@@ -244,7 +232,7 @@ class CachePool:
             return
         if content and slot.stepping is None and self._prefixes.enabled:
             digests = block_digests(content[: slot.length], self._tokens)
-            self._prefixes.keep(digests, [*[None] * len(slot.packed), *slot.exact])
+            self._prefixes.keep(digests, [*[None] * self._first_exact(slot), *slot.exact])
         for block in (*slot.leaving, *slot.exact):
             self._exact.give_back(block)
         for block in slot.packed:
@@ -275,6 +263,25 @@ class CachePool:
         beyond = tokens - self._settings.recent_window
         return max(0, -(-beyond // self._tokens)) if self._compressed else 0
 
+    def _first_exact(self, slot: Slot) -> int:
+        """Number of the first exact block in the sequence."""
+        return slot.released + len(slot.packed)
+
+    def _needed(self, blocks: int) -> int:
+        """How many of the last blocks of a sequence of so many full ones the next token attends to."""
+        return blocks - (0 if self._sliding is None else self._sliding.behind(blocks * self._tokens))
+
+    def _release(self, slot: Slot) -> None:
+        """Give back what is behind the window of the next token, and of all that follow."""
+        if self._sliding is None:
+            return
+        for _ in range(self._sliding.behind(slot.length) - slot.released):
+            if slot.packed:
+                self._packed.give_back(slot.packed.pop(0))
+            else:
+                self._exact.give_back(slot.exact.pop(0))
+            slot.released += 1
+
     def _checked(self, rows: Sequence[tuple[AnySlot, int]]) -> list[tuple[Slot, int]]:
         self._no_step_under_way()
         if not rows or len({id(slot) for slot, _ in rows}) < len(rows):
@@ -287,6 +294,10 @@ class CachePool:
                 raise ValueError(
                     f"{new} new tokens for a slot of {slot.length} with a capacity of {slot.capacity}; allowed is "
                     f"1 to {slot.capacity - slot.length}: open it with the capacity that it may need"
+                )
+            if self._sliding is not None and new > self._sliding.step_tokens:
+                raise ValueError(
+                    f"{new} new tokens of a slot; allowed is 1 to {self._sliding.step_tokens}, the pool's step_tokens"
                 )
             own.append((slot, new))
         return own
@@ -309,7 +320,7 @@ class CachePool:
             # What this step compresses is exact until then, and evicted only if nobody but the index holds it.
             for slot, new in rows:
                 self._prefixes.forget(
-                    slot.exact[: max(0, self._packed_blocks(slot.length + new) - len(slot.packed))]
+                    slot.exact[: max(0, self._packed_blocks(slot.length + new) - self._first_exact(slot))]
                 )
             if not self._make_room(*self._growth(rows, kept)):
                 raise RuntimeError(
@@ -321,7 +332,7 @@ class CachePool:
         """How many exact and packed blocks the step takes more than it gives back."""
         exact = packed = 0
         for (slot, new), keep in zip(rows, kept, strict=True):
-            first = len(slot.packed)
+            first = self._first_exact(slot)
             held = first + len(slot.exact)
             packed_after = max(first, self._packed_blocks(slot.length + new))
             last = -(-(slot.length + new) // self._tokens)
@@ -333,8 +344,9 @@ class CachePool:
         return exact, packed
 
     def _plan(self, slot: Slot, new: int, *, keep: bool) -> RowPlan:
-        """Take and give back the step's blocks. `keep`: write blocks that leave the window as well, until the commit."""
-        before, after, first = slot.length, slot.length + new, len(slot.packed)
+        """Take and give back the step's blocks, which the step counts from the first that is held. `keep`: write blocks that leave
+        the recent window as well, until the commit."""
+        before, after, first = slot.length, slot.length + new, self._first_exact(slot)
         held, last = first + len(slot.exact), -(-after // self._tokens)
         packed_after = max(first, self._packed_blocks(after))
         old_packed = [block.index for block in slot.packed]
@@ -346,17 +358,17 @@ class CachePool:
             leaving = []
         written = {}
         if before % self._tokens and (keep or held > packed_after):
-            written[held - 1] = (slot.exact or leaving)[-1].index
+            written[held - 1 - slot.released] = (slot.exact or leaving)[-1].index
         for place in range(held if keep else max(held, packed_after), last):
             block = self._exact.take()
-            written[place] = block.index
+            written[place - slot.released] = block.index
             (slot.exact if place >= packed_after else leaving).append(block)
         packed_now = [self._packed.take() for _ in range(packed_after - first)]
         slot.packed.extend(packed_now)
         slot.leaving = leaving
         slot.stepping = new
         return RowPlan(
-            before=before,
+            before=slot.held,
             new=new,
             packed=old_packed,
             exact=old_exact,
@@ -371,7 +383,7 @@ class CachePool:
         slot.stepping = None
         whole = min(slot.length // self._tokens, len(slot.digests))
         if slot.offered < whole:
-            unknown = len(slot.packed) - len(slot.leaving)
+            unknown = self._first_exact(slot) - len(slot.leaving)
             blocks = [*[None] * unknown, *slot.leaving, *slot.exact]
             self._prefixes.keep(slot.digests[:whole], blocks)
             slot.offered = whole
@@ -385,7 +397,7 @@ class CachePool:
         than is counted for them."""
         self._no_step_under_way()
         for slot in list(self._exact_beginnings):
-            leaving = slot.exact[: self._packed_blocks(slot.length)]
+            leaving = slot.exact[: max(0, self._packed_blocks(slot.length) - slot.released)]
             if self._schemes is None or not self._make_room(0, len(leaving)):
                 raise RuntimeError("no block to compress a reused beginning: a bug, report it")
             slot.packed = [self._packed.take() for _ in leaving]

@@ -31,8 +31,12 @@ def block_digests(content: Sequence[int], block_tokens: int) -> tuple[bytes, ...
 class PrefixIndex:
     """At most `max_blocks` blocks by digest. `give_back` is told of the index's own reference to an evicted block."""
 
-    def __init__(self, max_blocks: int, give_back: Callable[[Block], None]) -> None:
+    def __init__(
+        self, max_blocks: int, give_back: Callable[[Block], None], *, has_gaps: bool = False
+    ) -> None:
+        """`has_gaps`: a beginning is of use without its first blocks."""
         self._max_blocks = max_blocks
+        self._has_gaps = has_gaps
         self._give_back = give_back
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
 
@@ -44,26 +48,37 @@ class PrefixIndex:
         """Whether it ever keeps anything."""
         return self._max_blocks > 0
 
-    def longest(self, digests: Sequence[bytes]) -> list[Block]:
-        """The blocks of the longest known beginning, each with one more reference, which is the caller's."""
-        found = []
-        for digest in digests:
-            block = self._blocks.get(digest)
-            if block is None:
+    def longest(
+        self, digests: Sequence[bytes], needed: Callable[[int], int] = lambda blocks: blocks
+    ) -> tuple[int, list[Block]]:
+        """Of the longest known beginning: how many of its first blocks are left out, and the others, each with one more
+        reference, which is the caller's. `needed`: how many of the last blocks of a beginning there must be."""
+        end = known = 0
+        for count, digest in enumerate(digests, start=1):
+            known = known + 1 if digest in self._blocks else 0
+            if known >= needed(count):
+                end = count
+            elif not known and not self._has_gaps:
                 break
+        start = end - needed(end)
+        found = [self._blocks[digest] for digest in digests[start:end]]
+        for block in found:
             block.references += 1
-            found.append(block)
-        self._touch(digests[: len(found)])
-        return found
+        self._touch(digests[start:end])
+        return start, found
 
     def keep(self, digests: Sequence[bytes], blocks: Sequence[Block | None]) -> None:
         """Know the sequence of these digests by these blocks, as far as they go: None = not at hand.
 
-        A digest that is known already keeps its block. What does not fit even after evicting is not kept.
+        A digest that is known already keeps its block. What does not fit even after evicting is not kept, and what is behind one
+        that is not kept only where there may be gaps.
         """
         kept = 0
         for digest, block in zip(digests, blocks, strict=False):
             if digest not in self._blocks:
+                if block is None and self._has_gaps:
+                    kept += 1
+                    continue
                 if block is None or not self._room_for_one():
                     break
                 block.references += 1

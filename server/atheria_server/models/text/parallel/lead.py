@@ -58,6 +58,11 @@ class LeadSlot:
         """As in `Slot`."""
         return self.slot.length
 
+    @property
+    def held(self) -> int:
+        """As in `Slot`."""
+        return self.slot.held
+
     def truncate(self, length: int) -> None:
         """As in `Slot`."""
         self.slot.truncate(length)

@@ -11,9 +11,18 @@ import pytest
 import torch
 
 from atheria_server.models.contract import WarmupCall
+from atheria_server.models.text.api import TextApi
+from atheria_server.models.text.settings import TextSettingsError
 from atheria_server.optimize.loaded import LoadedModel
 from atheria_server.sources.errors import UnusableSourceError
-from tests.unit.server.models.text.test_hugging_face import VOCABULARY, generate, load_network, ready, save
+from tests.unit.server.models.text.test_hugging_face import (
+    VOCABULARY,
+    generate,
+    load_network,
+    ready,
+    save,
+    served,
+)
 
 pytestmark = [
     # As in test_hugging_face.
@@ -83,6 +92,78 @@ def test_texts_longer_than_the_window_are_those_that_the_library_generates(folde
     expected = [generate(folder, prompt, 24) for prompt in PROMPTS]
     assert texts(folder, prompt_tokens_per_step=8) == expected
     assert texts(folder, prompt_tokens_per_step=256) == expected
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"speculation": "ngram", "draft_tokens": 16}, {"prefix_cache": False}],
+    ids=["proposed", "alone"],
+)
+def test_texts_longer_than_the_window_are_the_same_with_other_settings(
+    folder: Path, parameters: dict[str, Any]
+) -> None:
+    expected = [generate(folder, prompt, 24) for prompt in PROMPTS]
+    assert texts(folder, prompt_tokens_per_step=8, **parameters) == expected
+
+
+def test_what_is_compressed_behind_the_window_of_all_layers_changes_no_text(tmp_path: Path) -> None:
+    folder = save(tmp_path, _mistral)
+    expected = [generate(folder, prompt, 24) for prompt in PROMPTS]
+    compressed = {"kv_precision": "int4", "kv_recent_window": 64, "kv_least_agreement": 0}
+    found = texts(folder, prompt_tokens_per_step=8, **compressed, kv_most_divergence=1e6)
+    assert found == expected
+
+
+BLOCK_BYTES = 32 * 2 * 3 * 2 * 8 * 4
+"""Keys and values of 32 tokens in 3 layers with 2 heads of 8 numbers."""
+
+
+def text_of(api: TextApi, prompt: list[int]) -> tuple[list[int], int, int]:
+    """A text alone in the running batch: its tokens, how many of the prompt were reused, most bytes of blocks that were held."""
+    call = WarmupCall(inputs={"tokens": torch.tensor([prompt]).numpy()}, parameters={"max_new_tokens": 24})
+    frames = api.stream_frames(LoadedModel(api=api, device="cpu").batch(call))
+    pool = api._ready()._pool
+    most = 0
+    while api.has_work:
+        api.step()
+        most = max(most, pool.used_bytes)
+    frame = next(frames)
+    return frame.outputs["tokens"][0].tolist(), int(frame.parameters["reused_tokens"]), most
+
+
+def test_what_no_layer_sees_any_more_is_not_kept_and_not_counted(tmp_path: Path) -> None:
+    prompt = PROMPTS[-1] * 2
+    for family, blocks in (("mistral", 2), ("gemma3", 7)):
+        folder = save(tmp_path / family, FAMILIES[family])
+        api = ready(folder, prefix_cache=False, prompt_tokens_per_step=8)
+        assert api._ready()._pool.bytes_for(len(prompt) + 24) == blocks * BLOCK_BYTES
+        made, _, most = text_of(api, prompt)
+        assert made == generate(folder, prompt, 24)
+        assert most == blocks * BLOCK_BYTES
+
+
+def test_a_cache_that_holds_the_window_holds_a_context_of_any_length(tmp_path: Path) -> None:
+    folder = save(tmp_path, _mistral)
+    api = served(folder, cache_bytes=str(2 * BLOCK_BYTES), prompt_tokens_per_step=8)
+    api.setup("cpu")
+    assert text_of(api, PROMPTS[-1])[0] == generate(folder, PROMPTS[-1], 24)
+    api = served(
+        save(tmp_path / "mixed", _gemma3), cache_bytes=str(2 * BLOCK_BYTES), prompt_tokens_per_step=8
+    )
+    with pytest.raises(TextSettingsError, match="raise the budget"):
+        api.setup("cpu")
+
+
+def test_beginnings_longer_than_the_window_are_reused(folder: Path) -> None:
+    api = ready(folder, prompt_tokens_per_step=8)
+    first, other = [*PROMPTS[-1], 7, 7], [*PROMPTS[-1], 9, 8]
+    assert text_of(api, first)[:2] == (generate(folder, first, 24), 0)
+    assert text_of(api, other)[:2] == (generate(folder, other, 24), 96)
+    # A conversation: its beginning is what was made, of which the text itself held the end only.
+    longer = [*first, *text_of(api, first)[0], 5, 6]
+    made, reused, _ = text_of(api, longer)
+    assert made == generate(folder, longer, 24)
+    assert reused >= 96
 
 
 def test_a_model_whose_window_is_not_obeyed_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

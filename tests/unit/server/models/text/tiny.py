@@ -95,6 +95,10 @@ class NaiveSlot:
         self.keys = [empty] * pool.shape.layers
         self.values = [empty] * pool.shape.layers
 
+    @property
+    def held(self) -> int:
+        return self.length
+
     def truncate(self, length: int) -> None:
         self.length = length
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from atheria_server.models.text.cache.pool import CacheFullError, CachePool, Slo
 from tests.unit.server.models.text.cache.told import SHAPE, append, furthest
 
 CONTEXT = 24
+STEP_TOKENS = 7
+WINDOW = 6
 BEGINNINGS = ([1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 9, 9, 9, 9], [6])
 
 
@@ -21,18 +24,24 @@ class PoolMachine(RuleBasedStateMachine):
 
     settings_of_pool = CacheSettings(recent_window=4, group_tokens=4)
     largest_error = 0.0
+    shape = SHAPE
+    beginnings: tuple[list[int], ...] = BEGINNINGS
 
     def __init__(self) -> None:
         super().__init__()
         self.pool = CachePool(
-            SHAPE, 72 * SHAPE.bytes_per_token, context_length=CONTEXT, settings=self.settings_of_pool
+            self.shape,
+            72 * SHAPE.bytes_per_token,
+            context_length=CONTEXT,
+            settings=self.settings_of_pool,
+            step_tokens=STEP_TOKENS,
         )
         self.open: dict[Slot, list[int]] = {}
         self.asked: dict[Slot, list[int]] = {}
 
-    @rule(capacity=st.integers(9, CONTEXT), beginning=st.sampled_from(BEGINNINGS), more=st.integers(0, 1))
-    def open_one(self, capacity: int, beginning: list[int], more: int) -> None:
-        prompt = [*beginning, more]
+    @rule(capacity=st.integers(9, CONTEXT), beginning=st.integers(0, 2), more=st.integers(0, 1))
+    def open_one(self, capacity: int, beginning: int, more: int) -> None:
+        prompt = [*self.beginnings[beginning], more]
         held = sum(self.pool.bytes_for(slot.capacity) for slot in self.open)
         fits = held + self.pool.bytes_for(capacity) <= self.pool.budget_bytes
         try:
@@ -55,19 +64,24 @@ class PoolMachine(RuleBasedStateMachine):
         for slot in chosen:
             tokens = self.open[slot]
             rest = self.asked[slot][len(tokens) :]
-            most = min(slot.capacity - slot.length, 7)
+            most = min(slot.capacity - slot.length, STEP_TOKENS)
             count = data.draw(st.integers(1, most))
             tokens += (rest + [3] * count)[:count]
             rows.append((slot, tokens, count))
-        for (slot, tokens, _), seen in zip(rows, append(self.pool, rows), strict=True):
+        held = append(self.pool, rows)
+        for (slot, tokens, _), seen in zip(rows, held, strict=True):
             assert slot.length == len(tokens)
             assert furthest(seen, tokens) <= self.largest_error
+        for (_, tokens, count), seen in zip(rows, held, strict=True):
+            visible = len(tokens) if self.shape.window is None else self.shape.window - 1 + count
+            assert seen[0][0].shape[1] >= min(len(tokens), visible)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def cut_back(self, data: st.DataObject) -> None:
         slot = data.draw(st.sampled_from(list(self.open)))
-        length = data.draw(st.integers(0, slot.length))
+        least = slot.released * 4 + WINDOW - 1 if slot.released else 0
+        length = data.draw(st.integers(least, slot.length))
         slot.truncate(length)
         del self.open[slot][length:]
         # What follows need not be the prompt any more.
@@ -118,8 +132,42 @@ class PackedPoolMachine(PoolMachine):
     largest_error = 0.3
 
 
+class SlidingPoolMachine(PoolMachine):
+    """All layers attend to a window: what is behind it is given back, and what is in it is there."""
+
+    shape = replace(SHAPE, window=WINDOW)
+    beginnings = (list(range(1, 20)), [*range(1, 13), 9, 9, 9, 9], [6])
+
+    @invariant()
+    def no_sequence_holds_more_than_its_window_and_a_step(self) -> None:
+        most = -(-(WINDOW - 1 + STEP_TOKENS) // 4) + 1
+        assert all(
+            len(slot.exact) + len(slot.packed) <= most
+            for slot in self.open
+            if slot not in self.pool._exact_beginnings
+        )
+
+
+class PackedSlidingPoolMachine(SlidingPoolMachine):
+    """A recent window that is shorter than the layers'."""
+
+    settings_of_pool = CacheSettings(precision=CachePrecision.INT4, recent_window=4, group_tokens=4)
+    largest_error = 0.3
+
+
+class LongRecentPoolMachine(SlidingPoolMachine):
+    """A recent window that is longer than the layers': hardly anything is compressed before it is given back."""
+
+    settings_of_pool = CacheSettings(precision=CachePrecision.INT4, recent_window=12, group_tokens=4)
+    largest_error = 0.3
+
+
 TestExactPool = PoolMachine.TestCase
 TestPackedPool = PackedPoolMachine.TestCase
-TestExactPool.settings = TestPackedPool.settings = settings(
+TestSlidingPool = SlidingPoolMachine.TestCase
+TestPackedSlidingPool = PackedSlidingPoolMachine.TestCase
+TestLongRecentPool = LongRecentPoolMachine.TestCase
+TestExactPool.settings = TestPackedPool.settings = TestSlidingPool.settings = settings(
     max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+TestPackedSlidingPool.settings = TestLongRecentPool.settings = TestExactPool.settings

@@ -29,7 +29,7 @@ def append(
 ) -> list[list[tuple[Tensor, Tensor]]]:
     """One step: each slot's tokens so far and new ones, and how many of them are new.
 
-    Gives by row and layer the keys and values of all tokens of the row, as the pool has them. Padding is NaN.
+    Gives by row and layer the keys and values of all tokens of the row that are held, as the pool has them. Padding is NaN.
     """
     step = pool.step([(slot, new) for slot, _, new in rows])
     widest = max(new for _, _, new in rows)
@@ -44,16 +44,18 @@ def append(
             assert keys.shape == values.shape == (len(rows), SHAPE.kv_heads, step.longest, SHAPE.head_size)
             assert keys.isfinite().all()
             assert values.isfinite().all()
-            for row, (_, tokens, _) in enumerate(rows):
-                seen[row].append((keys[row, :, : len(tokens)].clone(), values[row, :, : len(tokens)].clone()))
+            for row, (slot, _, new) in enumerate(rows):
+                held = slot.held + new
+                seen[row].append((keys[row, :, :held].clone(), values[row, :, :held].clone()))
     step.commit()
     return seen
 
 
 def furthest(seen: Sequence[tuple[Tensor, Tensor]], tokens: Sequence[int], first: int = 0) -> float:
     """Largest difference of what the pool gave for a row from what was told, from position `first` on."""
+    held = seen[0][0].shape[1]
     return max(
-        float((got - exact)[:, first:].abs().max())
+        float((got - exact[:, -held:])[:, max(0, first + held - len(tokens)) :].abs().max())
         for layer, both in enumerate(seen)
         for got, exact in zip(both, told(tokens, layer), strict=True)
     )
