@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,7 +85,9 @@ def print_logs(
         f"--max-log-requests={_PODS_AT_MOST}", *(["--follow"] if follow else []), *(["--previous"] if previous else []),
     ]  # fmt: skip
     for line in _lines([*cluster.command("kubectl"), *arguments], cluster.full_environment()):
-        print_line(console, json.dumps(parsed(line)) if output is Output.JSON else readable(line))
+        print_line(
+            console, json.dumps(parsed(line), allow_nan=False) if output is Output.JSON else readable(line)
+        )
 
 
 def _lines(command: list[str], environment: Mapping[str, str]) -> Iterator[str]:
@@ -113,12 +116,18 @@ def parsed(line: str) -> dict[str, Any]:
     """`[pod/NAME/CONTAINER] TEXT` as `{"from_pod", "from_container", ...the line's own fields}`; plain text as `{"text"}`."""
     pod, container, text = _prefix(line)
     try:
-        fields = json.loads(text, parse_constant=str)  # NaN is a word here: JSON has no number for it
+        # NaN, and what is too large for a number, are words here: JSON has no numbers for them.
+        fields = json.loads(text, parse_constant=str, parse_float=_finite)
     except ValueError:
         fields = None
     if not isinstance(fields, dict):
         fields = {"text": text}
     return {**fields, "from_pod": pod, "from_container": container}
+
+
+def _finite(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def readable(line: str) -> str:

@@ -7,6 +7,8 @@ import logging
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from atheria_contract.json_log import JsonFormatter, TextFormatter, fields_of, log_format
 
@@ -55,6 +57,23 @@ def test_a_field_never_takes_the_place_of_the_lines_own_keys() -> None:
 
 def test_text_and_long_digits_stay_as_they_are() -> None:
     assert fields_of(f"trace={ID} n=007 x=1.2.3 y='2'") == {"trace": ID, "n": "007", "x": "1.2.3", "y": "2"}
+
+
+def _refused(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON")
+
+
+_DIGITS = st.text("0123456789.eE+-infNaty'", max_size=40)
+
+
+@given(st.lists(_DIGITS | st.text(max_size=20), max_size=4))
+@example(["1e999", "-1e999", "inf", "nan", "NaN", "-Infinity"])
+@example(["999999999999999." + "9" * 400 + "e99", "1e99"])
+def test_every_line_is_json_whatever_its_fields_are(values: list[str]) -> None:
+    text = " ".join(f"f{number}={value}" for number, value in enumerate(values))
+    told = JsonFormatter().format(record("%s", text))
+    assert "\n" not in told
+    json.loads(told, parse_constant=_refused)
 
 
 def test_the_trace_is_the_records_own_or_that_of_the_call_that_is_answered() -> None:

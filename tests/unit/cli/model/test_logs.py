@@ -83,3 +83,10 @@ def test_a_line_with_a_number_that_json_does_not_have_is_json_for_programs() -> 
     told = json.dumps(parsed('[pod/qca-1/server] {"loss": NaN, "rate": -Infinity}'), allow_nan=False)
     assert json.loads(told)["loss"] == "NaN"
     assert readable('[pod/qca-1/server] {"loss": NaN}').endswith("loss=NaN")
+
+
+def test_a_number_that_is_too_large_is_shown_as_it_was_written_and_the_line_stays_json() -> None:
+    line = '[pod/qca-1/server] {"loss": 1e999, "rates": [-1E+400, 0.5]}'
+    told = json.loads(json.dumps(parsed(line), allow_nan=False))
+    assert (told["loss"], told["rates"]) == ("1e999", ["-1E+400", 0.5])
+    assert readable(line).endswith('loss=1e999 rates=["-1E+400", 0.5]')
