@@ -47,15 +47,7 @@ check: setup ## format, lint, types, import rules, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tools.generate_crds --check
-	$(BIN)/python -m tools.generate_reference --check
-	$(BIN)/python -m tools.generate_values --check
-	$(BIN)/python -m tools.generate_cli --check
-	$(BIN)/python -m tools.generate_metrics --check
-	$(BIN)/python -m tools.generate_alerts --check
-	$(BIN)/python -m tools.generate_benchmarks --check
-	$(BIN)/python -m tools.generate_manifests --check
-	$(BIN)/python tools/generate_dashboards.py --check
+	$(BIN)/python -m tools.generate --check
 
 .PHONY: docs
 docs: setup ## build the site of the documentation into build/site, without any network
@@ -128,15 +120,7 @@ format: ## rewrite the sources in the project's format
 .PHONY: generate
 generate: ## regenerate gRPC stubs, CRDs, the references, the overview of benchmarks, the chart's schema, the manifests and the dashboards
 	@$(BIN)/python tools/generate_stubs.py
-	$(BIN)/python -m tools.generate_crds
-	$(BIN)/python -m tools.generate_reference
-	$(BIN)/python -m tools.generate_values
-	$(BIN)/python -m tools.generate_cli
-	$(BIN)/python -m tools.generate_metrics
-	$(BIN)/python -m tools.generate_alerts
-	$(BIN)/python -m tools.generate_benchmarks
-	$(BIN)/python -m tools.generate_manifests
-	$(BIN)/python tools/generate_dashboards.py
+	$(BIN)/python -m tools.generate
 
 .PHONY: lock
 lock: ## resolve the dependencies again into requirements/

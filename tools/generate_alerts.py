@@ -1,7 +1,7 @@
 """Write docs/reference/alerts.md from the chart's rules and the pages of docs/runbooks; `--check` only compares. Run by `make generate`.
 
 Of each alert: how bad, after how long, what it means (the first sentence of its page), by which query. tests/contract/test_alerts.py
-keeps rules, pages and tests together, tests/contract/test_metrics_and_alerts_are_current.py this page with them.
+keeps rules, pages and tests together, tests/contract/test_generated_files.py this page with them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from tools.generate_values import descriptions
-from tools.generated_files import differing, write_or_compare
+from tools.generated_files import Generated
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RULES: Final = ROOT / "charts" / "atheria" / "files" / "alerts" / "atheria.yaml"
@@ -85,15 +85,8 @@ def files() -> dict[Path, str]:
     return {PAGE: render()}
 
 
-def stale() -> list[Path]:
-    """The page, where it is not what the rules and runbooks say."""
-    return differing(files())
-
-
-def main() -> int:
-    """Write, or with --check compare and exit 1 on a difference."""
-    return write_or_compare(__doc__, files)
+GENERATED: Final = Generated(description=__doc__, files=files)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(GENERATED.run())

@@ -12,7 +12,7 @@ import typer.cli
 import typer.main
 
 from atheria_cli.__main__ import app
-from tools.generated_files import differing, write_or_compare
+from tools.generated_files import Generated
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
 _NAME: Final = "atheria"
@@ -33,15 +33,8 @@ def files() -> dict[Path, str]:
     return {PAGE: render()}
 
 
-def stale() -> list[Path]:
-    """The page, where it is not what the commands say."""
-    return differing(files())
-
-
-def main() -> int:
-    """Write, or with --check compare and exit 1 on a difference."""
-    return write_or_compare(__doc__, files)
+GENERATED: Final = Generated(description=__doc__, files=files)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(GENERATED.run())

@@ -1,20 +1,21 @@
 """Write the CRDs from `atheria_operator.api.types` to manifests/crds and the chart; `--check` only compares.
 
 Beside them goes `api.familiar`'s table of foreign annotations, for the chart's admission policy. Run by `make generate`;
-tests/contract/test_crds_are_current.py keeps the files equal to the types.
+tests/contract/test_generated_files.py keeps the files equal to the types.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import yaml
 
 from atheria_contract import names
 from atheria_operator.api.familiar import ANNOTATIONS, FOREIGN_PREFIXES
 from atheria_operator.api.schema import build_model_crd, build_profile_crd
-from tools.generated_files import differing, write_or_compare
+from tools.generated_files import Generated
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "manifests" / "crds", ROOT / "charts" / "atheria" / "files" / "crds")
@@ -47,15 +48,10 @@ def files() -> dict[Path, str]:
     return {**wanted, ANNOTATION_TABLE: _HEADER + yaml.safe_dump(table, sort_keys=False, width=120)}
 
 
-def stale() -> list[Path]:
-    """Files whose text is not what the types say, or that are missing."""
-    return differing(files())
-
-
-def main() -> int:
-    """Write, or with --check compare and exit 1 on a difference."""
-    return write_or_compare(__doc__, files)
+GENERATED: Final = Generated(
+    description=__doc__, files=files, alone_in=tuple((folder, f"{names.GROUP}_*.yaml") for folder in TARGETS)
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(GENERATED.run())

@@ -1,8 +1,8 @@
 """Write docs/reference/metrics.md from what the programs' own /metrics say; `--check` only compares. Run by `make generate`.
 
 Names, kinds, labels and words are those of the code: each program is asked after one of everything has happened to it
-(tests/contract/expositions.py, which the tests of alerts and dashboards use too). tests/contract/test_metrics_and_alerts_are_current.py
-keeps the page current and complete.
+(tests/contract/expositions.py, which the tests of alerts and dashboards use too). tests/contract/test_generated_files.py
+keeps the page current, test_metrics_and_alerts_are_current.py complete.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contract import expositions
-from tools.generated_files import differing, write_or_compare
+from tools.generated_files import Generated
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "reference" / "metrics.md"
 _OURS: Final = "atheria_"
@@ -78,15 +78,8 @@ def files() -> dict[Path, str]:
     return {PAGE: render()}
 
 
-def stale() -> list[Path]:
-    """The page, where it is not what the programs say."""
-    return differing(files())
-
-
-def main() -> int:
-    """Write, or with --check compare and exit 1 on a difference."""
-    return write_or_compare(__doc__, files)
+GENERATED: Final = Generated(description=__doc__, files=files)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(GENERATED.run())

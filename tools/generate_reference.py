@@ -1,7 +1,7 @@
 """Write docs/reference from the definitions of the API; `--check` only compares. Run by `make generate`.
 
 One page per kind: its fields as `kubectl explain` tells them, the rules between fields, the names that KServe and Knative
-have instead. tests/contract/test_reference_is_current.py keeps the pages equal to the types.
+have instead. tests/contract/test_generated_files.py keeps the pages equal to the types.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from atheria_contract import names
 from atheria_operator.api.familiar import ANNOTATIONS, FIELDS, FOREIGN_PREFIXES, OTHER_ANNOTATION
 from atheria_operator.api.schema import build_model_crd, build_profile_crd
-from tools.generated_files import differing, write_or_compare
+from tools.generated_files import Generated
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -30,11 +30,6 @@ def pages() -> dict[Path, str]:
         FOLDER / "atheriamodel.md": _page(build_model_crd(), hidden=_FAMILIAR) + _familiar_names(),
         FOLDER / "atheriahardwareprofile.md": _page(build_profile_crd()),
     }
-
-
-def stale() -> list[Path]:
-    """Pages whose text is not what the types say, or that are missing."""
-    return differing(pages())
 
 
 def _page(crd: dict[str, Any], hidden: frozenset[str] = frozenset()) -> str:
@@ -137,10 +132,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def main() -> int:
-    """Write, or with --check compare and exit 1 on a difference."""
-    return write_or_compare(__doc__, pages)
+GENERATED: Final = Generated(description=__doc__, files=pages)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(GENERATED.run())

@@ -1,7 +1,7 @@
 """Write the chart's values.schema.json and docs/reference/values.md from `tools.chart_values`; `--check` only compares.
 
-Run by `make generate` as `python -m tools.generate_values`. Defaults and descriptions are those of values.yaml, whose `# --`
-lines stand above the key that they describe; tests/contract/test_chart_values.py keeps all of them equal.
+Run by `make generate`. Defaults and descriptions are those of values.yaml, whose `# --`
+lines stand above the key that they describe; tests/contract/test_generated_files.py keeps all of them equal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 
 from atheria_operator.api.schema import build_profile_crd
 from tools.chart_values import Values
-from tools.generated_files import differing, write_or_compare
+from tools.generated_files import Generated
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 VALUES: Final = ROOT / "charts" / "atheria" / "values.yaml"
@@ -112,11 +112,6 @@ def render_page() -> str:
 def files() -> dict[Path, str]:
     """Path to text of everything that is generated here."""
     return {SCHEMA: render_schema(), PAGE: render_page()}
-
-
-def stale() -> list[Path]:
-    """Files whose text is not what the types say, or that are missing."""
-    return differing(files())
 
 
 def _plain(node: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -227,10 +222,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-def main() -> int:
-    """Write, or with --check compare and exit 1 on a difference."""
-    return write_or_compare(__doc__, files)
+GENERATED: Final = Generated(description=__doc__, files=files)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(GENERATED.run())

@@ -62,13 +62,6 @@ def _refusals(objects: list[Object], version: str) -> list[str]:
     return found
 
 
-def test_the_files_are_what_the_chart_says() -> None:
-    try:
-        assert generate_manifests.stale() == [], "run make generate"
-    except generate_manifests.NoHelm as missing:
-        pytest.skip(str(missing))
-
-
 def test_all_of_the_chart_is_there_but_hooks_and_definitions() -> None:
     wanted = {
         (item["kind"], item["metadata"]["name"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from atheria_contract import names
-from dashboards.board import Board, Section
-from dashboards.panels import Look, Query, bars, timeseries
-from dashboards.queries import ONE_MODEL, gained, or_none, or_zero, selected, total
-from dashboards.variables import MODELS, NAMESPACES
+from tools.dashboards.board import Board, Section
+from tools.dashboards.panels import Look, Query, bars, timeseries
+from tools.dashboards.queries import ONE_MODEL, gained, or_none, or_zero, selected, total
+from tools.dashboards.variables import MODELS, NAMESPACES
 
 _M: Final = ONE_MODEL
 _ASLEEP: Final = "nothing to decide"

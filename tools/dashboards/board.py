@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dashboards.panels import DATA_SOURCE, FULL_WIDTH, Panel
+from tools.dashboards.panels import DATA_SOURCE, FULL_WIDTH, Panel
 
 _SCHEMA_VERSION: Final = 39
 """Of Grafana 10.2 and later; newer ones migrate it when they load it."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from atheria_contract import names
-from dashboards.board import Board, Section
-from dashboards.panels import Look, Query, bars, stat, table, timeseries
-from dashboards.queries import ONE_NAMESPACE, WINDOW, cost, or_none, rate, selected, total
-from dashboards.variables import NAMESPACES
+from tools.dashboards.board import Board, Section
+from tools.dashboards.panels import Look, Query, bars, stat, table, timeseries
+from tools.dashboards.queries import ONE_NAMESPACE, WINDOW, cost, or_none, rate, selected, total
+from tools.dashboards.variables import NAMESPACES
 
 _N: Final = ONE_NAMESPACE
 _BY_MODEL: Final = "namespace, model"

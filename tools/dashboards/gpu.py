@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from atheria_contract import names
-from dashboards.board import Board, Section, variable
-from dashboards.panels import Look, Panel, Query, stat, timeseries
-from dashboards.queries import ONE_NAMESPACE, selected, total
-from dashboards.variables import NAMESPACES
+from tools.dashboards.board import Board, Section, variable
+from tools.dashboards.panels import Look, Panel, Query, stat, timeseries
+from tools.dashboards.queries import ONE_NAMESPACE, selected, total
+from tools.dashboards.variables import NAMESPACES
 
 _NODE: Final = 'Hostname=~"$node"'
 _BY: Final = "Hostname, gpu"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from atheria_contract import names
-from dashboards.board import Board, Section
-from dashboards.panels import Look, Query, bars, stat, timeseries
-from dashboards.queries import WINDOW, or_none, or_zero, quantiles, quantiles_of_all, rate, total
+from tools.dashboards.board import Board, Section
+from tools.dashboards.panels import Look, Query, bars, stat, timeseries
+from tools.dashboards.queries import WINDOW, or_none, or_zero, quantiles, quantiles_of_all, rate, total
 
 _OF_OPERATOR: Final = f"and on (instance) {names.METRIC_LEADER}"
 _OF_GATEWAY: Final = f"and on (instance) {names.METRIC_GATEWAY_HELD_BYTES}"

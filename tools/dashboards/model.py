@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from atheria_contract import names
-from dashboards.board import Board, Section
-from dashboards.panels import Look, Query, bars, heatmap, stat, table, timeseries
-from dashboards.queries import (
+from tools.dashboards.board import Board, Section
+from tools.dashboards.panels import Look, Query, bars, heatmap, stat, table, timeseries
+from tools.dashboards.queries import (
     ONE_MODEL,
     cost,
     mean,
@@ -20,7 +20,7 @@ from dashboards.queries import (
     selected,
     total,
 )
-from dashboards.variables import MODEL, NAMESPACES
+from tools.dashboards.variables import MODEL, NAMESPACES
 
 _M: Final = ONE_MODEL
 _REVISION: Final = '"revision", "$1", "pod", "(.+)-[a-z0-9]+-[a-z0-9]+"'

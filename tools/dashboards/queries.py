@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from atheria_contract import names
-from dashboards.panels import Query
+from tools.dashboards.panels import Query
 
 ONE_NAMESPACE: Final = 'namespace=~"$namespace"'
 ONE_MODEL: Final = 'namespace=~"$namespace", model=~"$model"'

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from atheria_contract import names
-from dashboards.board import variable
-from dashboards.queries import ONE_NAMESPACE
+from tools.dashboards.board import variable
+from tools.dashboards.queries import ONE_NAMESPACE
 
 NAMESPACES: Final = variable(
     "namespace", "Namespace", f"label_values({names.METRIC_DESIRED_REPLICAS}, namespace)", has_all=True
