@@ -10,7 +10,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Gauge
 
 from atheria_contract import names
-from atheria_server.core.optimization_metrics import LOSS, SAVED_BYTES, SPEED_UP, kept_figures
+from atheria_server.core.optimization_metrics import LOSS, SAVED_BYTES, SPEED_UP, kept_figures, kept_loss
 from atheria_server.metric_series import LABEL_MODEL
 
 _CACHE: Final = {
@@ -87,6 +87,10 @@ class PreparedModel:
                 "option",
             ),
         }
+        self._loss_limit = gauge(
+            names.METRIC_OPTION_LOSS_LIMIT,
+            "How far all options together may move the answers, 0 to 1, by the kept evaluation.",
+        )
         self._cache_precision = gauge(
             names.METRIC_KV_CACHE_PRECISION,
             "1 for how the newest worker keeps keys and values beyond the recent window, after any step back.",
@@ -105,6 +109,7 @@ class PreparedModel:
             self._values,
             self._limits,
             *self._options.values(),
+            self._loss_limit,
             self._cache_precision,
             *self._cache_by_key.values(),
         ):
@@ -123,6 +128,8 @@ class PreparedModel:
                 self._limits.labels(self._model, measured["name"]).set(measured["limit"])
         for option, figure, value in kept_figures(report.get("evaluation") or {}):
             self._options[figure].labels(self._model, option).set(value)
+        if (judged := kept_loss(report.get("evaluation") or {})) is not None:
+            self._loss_limit.labels(self._model).set(judged[1])
         cache = report.get("kv_cache") or {}
         if cache:
             self._cache_precision.labels(self._model, cache["precision"]).set(1)

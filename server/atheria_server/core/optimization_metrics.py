@@ -19,6 +19,8 @@ COMBINED: Final = "combined"
 SPEED_UP: Final = "SpeedUp"
 SAVED_BYTES: Final = "SavedBytes"
 LOSS: Final = "Loss"
+LOSS_LIMIT: Final = "lossLimit"
+"""Of a summary: what all options together may lose."""
 FIGURES: Final = (SPEED_UP, SAVED_BYTES, LOSS)
 """Endings of the keys of a summary, behind an option's name."""
 
@@ -92,9 +94,11 @@ def lines(
     return made
 
 
-def figures(found: Sequence[OptimizationMetrics]) -> dict[str, float | str]:
+def figures(
+    found: Sequence[OptimizationMetrics], *, most_loss: float | None = None
+) -> dict[str, float | str]:
     """By option and figure, for the summary; a speed-up whose rounds disagree, and a loss that is no number, are left out."""
-    told: dict[str, float | str] = {}
+    told: dict[str, float | str] = {} if most_loss is None else {LOSS_LIMIT: most_loss}
     for one in found:
         if one.speed_up.is_result:
             told[one.name + SPEED_UP] = round(one.speed_up.median, 2)
@@ -111,3 +115,14 @@ def kept_figures(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]
             option = key.removesuffix(figure)
             if option and option != key and isinstance(value, int | float) and not isinstance(value, bool):
                 yield option, figure, float(value)
+
+
+def kept_loss(summary: Mapping[str, Any]) -> tuple[float, float] | None:
+    """What all options together lose, and what they were allowed when that was measured; None where one of the two is not known."""
+    losses = {option: value for option, figure, value in kept_figures(summary) if figure == LOSS}
+    # Of one option alone nothing is combined.
+    loss = losses.get(COMBINED) if len(losses) != 1 else next(iter(losses.values()))
+    limit = summary.get(LOSS_LIMIT)
+    if loss is None or isinstance(limit, bool) or not isinstance(limit, int | float):
+        return None
+    return loss, float(limit)

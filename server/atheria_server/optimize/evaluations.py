@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from atheria_contract.serving import ServingConfig
+from atheria_server.core.optimization_metrics import kept_loss
 from atheria_server.optimize.published import publish
 
 _LOG = logging.getLogger("atheria.optimize")
@@ -45,6 +46,18 @@ def kept_evaluation(config: ServingConfig) -> dict[str, Any] | None:
         _LOG.warning("event=evaluation_ignored file=%s error=%r", path, error)
         return None
     return found if isinstance(found, dict) else None
+
+
+def warn_of_loss(summary: Mapping[str, Any] | None) -> None:
+    """Into the log, where all options together lose more than was allowed when they were measured. The server serves all the same:
+    whoever can write to the cache could have written this."""
+    judged = kept_loss(summary or {})
+    if judged is not None and judged[0] > judged[1]:
+        _LOG.warning(
+            "event=options_lose_too_much loss_share=%g allowed_share=%g next=%r",
+            *judged,
+            "turn one option off, or evaluate again with a larger --loss",
+        )
 
 
 def _path(config: ServingConfig) -> Path:

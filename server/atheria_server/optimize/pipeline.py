@@ -17,7 +17,7 @@ from atheria_server.engine.phases import Phase, Progress
 from atheria_server.models.contract import CacheKeeping, WarmupCall, is_continuous
 from atheria_server.optimize import report
 from atheria_server.optimize.compiled import Compiled
-from atheria_server.optimize.evaluations import kept_evaluation
+from atheria_server.optimize.evaluations import kept_evaluation, warn_of_loss
 from atheria_server.optimize.loaded import LoadedModel
 from atheria_server.optimize.requests import parse_requests
 from atheria_server.optimize.user_hooks import run_hooks
@@ -42,6 +42,7 @@ def prepare(
     """Make `loaded` what `config` asks for, in place; `reload` sets its LitAPIs up anew. Raises ModelRefusedError."""
     requests = parse_requests(config.warmup.requests)
     evaluation = kept_evaluation(config)
+    warn_of_loss(evaluation)
     if config.precision.policy == "fp32" and config.compile.mode == "off":
         _warm_requests(loaded, requests, progress)
         _run_hooks(loaded, config, progress)

@@ -40,6 +40,13 @@ def test_the_options_of_a_kept_evaluation_are_told_from_the_start() -> None:
     assert values(text, names.METRIC_OPTION_LOSS) == {"kvCache": 0.01}
 
 
+def test_what_a_kept_evaluation_allows_all_options_to_lose_is_told_beside_what_they_lose() -> None:
+    text = told({"combinedLoss": 0.03, "lossLimit": 0.02})
+    assert values(text, names.METRIC_OPTION_LOSS) == {"combined": 0.03}
+    assert values(text, names.METRIC_OPTION_LOSS_LIMIT) == {"": 0.02}
+    assert values(told({"combinedLoss": 0.03}), names.METRIC_OPTION_LOSS_LIMIT) == {}
+
+
 def test_without_an_evaluation_and_without_a_cache_there_are_no_such_series() -> None:
     text = told()
     for name in (

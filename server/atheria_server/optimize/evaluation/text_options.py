@@ -208,7 +208,7 @@ def evaluate_text(
         figures={
             "precision": config.precision.policy,
             "tokensPerSecond": round(rate, 1),
-            **figures(measured.metrics),
+            **figures(measured.metrics, most_loss=most_loss),
         },
     )
 

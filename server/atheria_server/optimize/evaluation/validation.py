@@ -104,7 +104,7 @@ def evaluate(
             "costBasis": "measured",
             "peakBytes": resources.peak_bytes,
             "busyShare": round(resources.busy_share, 3),
-            **figures(options),
+            **figures(options, most_loss=limits.loss),
         },
     )
 

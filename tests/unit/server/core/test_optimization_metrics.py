@@ -14,6 +14,7 @@ from atheria_server.core.optimization_metrics import (
     differing_share,
     figures,
     kept_figures,
+    kept_loss,
     lines,
 )
 from atheria_server.core.timings import Ratio, Timings
@@ -98,7 +99,7 @@ def test_all_options_together_fit_the_summary() -> None:
         )
         for name in names
     ]
-    shown = {"precision": "hierarchy", "tokensPerSecond": 123456.7, **figures(found)}
+    shown = {"precision": "hierarchy", "tokensPerSecond": 123456.7, **figures(found, most_loss=0.0625)}
     summary = json.loads(
         Checklist(
             subject="s", lines=tuple(lines(found, loss="tokens that differ", note="")), figures=shown
@@ -136,3 +137,32 @@ def test_a_limit_is_for_what_all_options_together_lose(most: float | None, resul
     ]
     told = {line.name: line.result for line in lines(found, loss="loss", note="", most_loss=most)}
     assert (told["kvCache: loss"], told["combined: loss"]) == ("told", result)
+
+
+def one_with(name: str, loss: float) -> OptimizationMetrics:
+    ratio = Ratio(values=(2.0,) * 5)
+    return OptimizationMetrics(name=name, memory_saved_bytes=0, speed_up=ratio, accuracy_loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("found", "most", "expected"),
+    [
+        ([one_with("weights", 0.01), one_with("combined", 0.03)], 0.02, (0.03, 0.02)),
+        ([one_with("weights", 0.03), one_with("combined", 0.01)], 0.02, (0.01, 0.02)),
+        ([one_with("kvCache", 0.04)], 0.02, (0.04, 0.02)),
+        ([one_with("kvCache", 0.04)], None, None),
+        ([one_with("kvCache", float("nan"))], 0.02, None),
+        ([], 0.02, None),
+    ],
+)
+def test_what_all_options_together_lose_is_kept_with_what_is_allowed(
+    found: list[OptimizationMetrics], most: float | None, expected: tuple[float, float] | None
+) -> None:
+    summary = json.loads(json.dumps(figures(found, most_loss=most)))
+    assert kept_loss(summary) == expected
+    assert {option for option, _, _ in kept_figures(summary)} == {one.name for one in found}
+
+
+@pytest.mark.parametrize("wrong", [{"lossLimit": "0.1"}, {"lossLimit": True}, {"combinedLoss": None}])
+def test_a_kept_summary_that_somebody_wrote_is_not_believed_to_have_figures(wrong: dict[str, object]) -> None:
+    assert kept_loss({"combinedLoss": 0.5, "lossLimit": 0.1, **wrong}) is None

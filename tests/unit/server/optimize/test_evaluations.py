@@ -9,7 +9,7 @@ import pytest
 
 from atheria_contract.optimization import CacheConfig, CompileConfig, PrecisionConfig
 from atheria_contract.serving import ServingConfig
-from atheria_server.optimize.evaluations import MAX_BYTES, keep_evaluation, kept_evaluation
+from atheria_server.optimize.evaluations import MAX_BYTES, keep_evaluation, kept_evaluation, warn_of_loss
 
 SUMMARY = {"passed": True, "p99Ms": 9.1}
 
@@ -50,3 +50,14 @@ def test_what_is_damaged_counts_as_absent(config: ServingConfig, damage: bytes, 
 def test_one_that_is_too_large_is_refused(config: ServingConfig) -> None:
     with pytest.raises(ValueError, match="at most 4096 are kept"):
         keep_evaluation(config, {"text": "x" * MAX_BYTES})
+
+
+def test_options_that_lose_more_than_was_allowed_are_in_the_log_with_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for summary in (None, {}, {"combinedLoss": 0.02, "lossLimit": 0.02}, {"combinedLoss": 0.9}):
+        warn_of_loss(summary)
+    assert not caplog.records
+    warn_of_loss({"weightsLoss": 0.01, "combinedLoss": 0.03, "lossLimit": 0.02})
+    assert "event=options_lose_too_much loss_share=0.03 allowed_share=0.02" in caplog.text
+    assert "turn one option off" in caplog.text
