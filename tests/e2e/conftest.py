@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +16,9 @@ import pytest
 
 from atheria_cli.cluster import Cluster
 from atheria_cli.demo.show import DemoOptions, install
+from tests.e2e.local_cluster import ROOT, bare_cluster, local
 from tests.e2e.objects import everything
 
-ROOT = Path(__file__).parents[2]
 NAMESPACE = "e2e"
 
 
@@ -43,12 +41,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def _local(*arguments: str, timeout_seconds: float) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "atheria_local", *arguments], cwd=ROOT, timeout=timeout_seconds, check=False
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bare:
     """The cluster without a release, our images loaded."""
@@ -62,15 +54,9 @@ class Bare:
 @pytest.fixture(scope="session")
 def bare() -> Iterator[Bare]:
     """The local cluster; ended afterwards unless it was up before."""
-    was_up = _local("status", timeout_seconds=60).returncode == 0
-    assert _local("up", timeout_seconds=2400).returncode == 0
-    try:
-        assert _local("images", timeout_seconds=2400).returncode == 0
+    with bare_cluster(local) as was_up:
         found = Cluster(programs=ROOT / ".local" / "bin", kubeconfig=ROOT / ".local" / "kubeconfig")
         yield Bare(cluster=found, was_up=was_up, objects=frozenset() if was_up else everything(found))
-    finally:
-        if not was_up:
-            assert _local("down", timeout_seconds=300).returncode == 0
 
 
 @pytest.fixture(scope="session")

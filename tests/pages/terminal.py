@@ -18,9 +18,7 @@ COMMAND_SECONDS: Final = 480.0
 """Of one block."""
 BEGIN_SECONDS: Final = 120.0
 END_SECONDS: Final = 60.0
-_OF_THE_TESTS: Final = frozenset(
-    {"KUBECONFIG", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKE_TERMOUT", "MAKE_TERMERR"}
-)
+_OF_THE_TESTS: Final = frozenset({"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKE_TERMOUT", "MAKE_TERMERR"})
 """What a person's shell has not, where `make test` runs the tests."""
 _SCRIPT: Final = """
 . "$PAGE_STATE"
@@ -52,7 +50,14 @@ class Terminal:
         self._folder = folder
         self._state = folder / "state.sh"
         own = {name: value for name, value in os.environ.items() if name not in _OF_THE_TESTS}
-        self._environment = {**own, "PAGE_STATE": str(self._state), "OMP_NUM_THREADS": "1"}
+        # That of the local cluster, there or not: without one kubectl would take a person's.
+        kubeconfig = folder / "atheria" / ".local" / "kubeconfig"
+        self._environment = {
+            **own,
+            "KUBECONFIG": str(kubeconfig),
+            "PAGE_STATE": str(self._state),
+            "OMP_NUM_THREADS": "1",
+        }
         self._endless: list[tuple[Block, subprocess.Popen[bytes], Path]] = []
         self._seconds: list[tuple[int, float]] = []
 
