@@ -10,8 +10,16 @@ from pydantic import Field
 
 from atheria_operator.api.types.decision import ScaleDecision
 from atheria_operator.api.types.fields import Part, Preserved
+from atheria_operator.api.types.prepared import (
+    CompileCacheStatus,
+    PrecisionStatus,
+    QualityStatus,
+    Steadiness,
+    WarmBucket,
+)
 from atheria_operator.api.types.rollout import RolloutStatus
 from atheria_operator.api.types.standby import StandbyStatus
+from atheria_operator.api.types.starts import ColdStart, FinishedStart, Start
 from atheria_operator.api.types.text import KvCacheStatus
 
 
@@ -54,52 +62,6 @@ class Revision(Part):
     )
 
 
-class ServerStart(Part):
-    """What happened inside the pod, as its server measured it."""
-
-    importSeconds: float | None = Field(
-        default=None, ge=0, description="From the worker's process to its imported libraries, in seconds."
-    )
-    loadSeconds: float | None = Field(
-        default=None,
-        ge=0,
-        description="To a model that computes: its files, weights, precision and compilation, in seconds.",
-    )
-    warmupSeconds: float | None = Field(
-        default=None, ge=0, description="To the last computed warm-up call, in seconds."
-    )
-
-
-class ColdStart(Part):
-    """How long the last start of a first pod took, by phase."""
-
-    pod: str = Field(description="Pod that was measured.")
-    revision: str = Field(description="Name of its revision.")
-    startedAt: str = Field(
-        description="When the pod was created, RFC 3339 in UTC.", json_schema_extra={"format": "date-time"}
-    )
-    scheduledSeconds: float | None = Field(
-        default=None, ge=0, description="From the pod's creation to a node, in seconds."
-    )
-    startedSeconds: float | None = Field(
-        default=None,
-        ge=0,
-        description="From the node to a running container, image pull included, in seconds.",
-    )
-    readySeconds: float | None = Field(
-        default=None,
-        ge=0,
-        description="From the running container to ready, load and warm-up included, in seconds.",
-    )
-    totalSeconds: float | None = Field(
-        default=None, ge=0, description="From the pod's creation to ready, in seconds."
-    )
-    server: ServerStart | None = Field(
-        default=None,
-        description="The part of readySeconds that the pod's server measured, exactly; without its front's own start.",
-    )
-
-
 class ServiceTime(Part):
     """How long a pod works on a call, as the gateways' reports show; an operator that starts begins with it."""
 
@@ -108,69 +70,6 @@ class ServiceTime(Part):
     measuredAt: str = Field(
         description="When it was measured, RFC 3339 in UTC; not believed after a week.",
         json_schema_extra={"format": "date-time"},
-    )
-
-
-class PhaseSeconds(Part):
-    """How long one phase of a start took."""
-
-    phase: str = Field(max_length=64, description="Name of the phase, e.g. Pulling or Compiling.")
-    seconds: float = Field(ge=0, description="Length in seconds.")
-
-
-class Start(Part):
-    """The start of the first pod of the revision that the spec asks for, while it lasts."""
-
-    pod: str = Field(description="Pod that starts.")
-    revision: str = Field(description="Name of its revision.")
-    phase: str = Field(
-        description="What it does now: WaitingForNode, WaitingForGPU, Pulling, Downloading, Loading, Compiling or Warming."
-    )
-    startedAt: str = Field(
-        default="", description="When the pod was created, RFC 3339 in UTC. Default: empty."
-    )
-    since: str = Field(default="", description="When this phase began, RFC 3339 in UTC. Default: empty.")
-    done: int | None = Field(
-        default=None,
-        ge=0,
-        description="Parts of the phase that are done, bytes for Downloading; absent = not counted.",
-        json_schema_extra={"format": "int64"},
-    )
-    total: int | None = Field(
-        default=None,
-        ge=0,
-        description="All parts of the phase, bytes for Downloading; absent = not counted.",
-        json_schema_extra={"format": "int64"},
-    )
-    detail: str | None = Field(
-        default=None, max_length=256, description="The server's own words for what it does."
-    )
-    expectedAt: str | None = Field(
-        default=None,
-        description="When it should be ready, RFC 3339 in UTC: medians by phase of the last starts; absent without a history.",
-    )
-    phases: list[PhaseSeconds] = Field(
-        default=[],
-        max_length=16,
-        description="Seconds of the phases that are over, at most 16.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["phase"]},
-    )
-
-
-class FinishedStart(Part):
-    """One start of a first pod that became ready."""
-
-    pod: str = Field(description="Pod that started.")
-    revision: str = Field(description="Name of its revision.")
-    startedAt: str = Field(
-        default="", description="When the pod was created, RFC 3339 in UTC. Default: empty."
-    )
-    totalSeconds: float = Field(ge=0, description="From the pod's creation to ready, in seconds.")
-    phases: list[PhaseSeconds] = Field(
-        default=[],
-        max_length=16,
-        description="Seconds of each phase, at most 16.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["phase"]},
     )
 
 
@@ -231,109 +130,6 @@ class Failure(Part):
     revision: str = Field(description="Name of the revision that was refused.")
     reason: str = Field(description="Why, one word in CamelCase, e.g. QualityRejected.")
     message: str = Field(description="Why, in the server's own words.")
-
-
-class QualityMetric(Part):
-    """One metric of the variant against the fp32 eager baseline."""
-
-    name: str = Field(description="Name, as in spec.quality.limits.")
-    value: float = Field(description="Measured: an agreement such as F_16, or a relative error.")
-    limit: float | None = Field(
-        default=None, description="The limit it was judged by; absent = it was only measured."
-    )
-    better: Literal["higher", "lower"] | None = Field(
-        default=None,
-        description="Whether higher (an agreement) or lower (an error) is better; absent = not told.",
-    )
-    outcome: Literal["passed", "failed", "not gated", "within noise"] | None = Field(
-        default=None,
-        description="What the gate said of it; within noise = above its limit by less than two standard errors; absent = not told.",
-    )
-
-
-class QualityStatus(Part):
-    """What the quality gate said."""
-
-    revision: str = Field(description="Name of the revision that was judged.")
-    pod: str = Field(description="Pod that reported it.")
-    passed: bool | None = Field(
-        default=None, description="Whether all metrics are within their limits; absent = not judged."
-    )
-    profile: str | None = Field(
-        default=None, description="The limits that were used: default, strict or off."
-    )
-    reason: str | None = Field(
-        default=None, description="One word: Baseline, Passed, AllowedUnvalidated or NotJudged."
-    )
-    message: str | None = Field(default=None, description="The verdict in the server's words.")
-    metrics: list[QualityMetric] = Field(
-        default=[],
-        max_length=64,
-        description="The metrics with their limits, at most 64.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-
-
-class PrecisionStatus(Part):
-    """What the weights are kept as."""
-
-    revision: str = Field(description="Name of the revision.")
-    pod: str = Field(description="Pod that reported it.")
-    chosen: str | None = Field(default=None, description="The policy that is served, e.g. hierarchy.")
-    why: str | None = Field(default=None, description="Why this one, in the server's words.")
-    weightBytes: int | None = Field(
-        default=None,
-        ge=0,
-        description="Bytes of the weights as they are stored, counted, of one copy of the model.",
-        json_schema_extra={"format": "int64"},
-    )
-
-
-class CompileCacheStatus(Part):
-    """What became of compiled code."""
-
-    revision: str = Field(description="Name of the revision.")
-    pod: str = Field(description="Pod that reported it: the newest that is ready.")
-    mode: str | None = Field(default=None, description="The mode of compilation that is used.")
-    result: str | None = Field(
-        default=None,
-        description="hit, miss, off, or rejected (found, but not signed or not for this machine).",
-    )
-    why: str | None = Field(default=None, description="Why it was no hit, in the server's words.")
-    graphs: int | None = Field(default=None, ge=0, description="Compiled functions, one for each bucket.")
-    seconds: float | None = Field(
-        default=None, ge=0, description="Spent on compiling or on loading, in seconds."
-    )
-    savedSeconds: float | None = Field(
-        default=None, ge=0, description="What whoever published took longer, in seconds."
-    )
-
-
-class WarmBucket(Part):
-    """One shape that was computed before ready."""
-
-    shape: str = Field(description="Shape of one row, e.g. 16x64x64; default = the model's own.")
-    rows: int = Field(ge=0, description="Rows of the batch.")
-    compileSeconds: float | None = Field(
-        default=None, ge=0, description="The first computation, compilation included, in seconds."
-    )
-    runSeconds: float | None = Field(
-        default=None, ge=0, description="Median of the computations after it, in seconds."
-    )
-
-
-class Steadiness(Part):
-    """Whether a warm pod is as fast as its warm-up measured."""
-
-    revision: str = Field(description="Name of the revision.")
-    pod: str = Field(description="Pod that reported it.")
-    passed: bool = Field(
-        description="Whether the first call of each shape took at most 1.1 times the median of its warm-up."
-    )
-    ratio: float | None = Field(
-        default=None, ge=0, description="Of the shape that was slowest, without unit."
-    )
-    bucket: str | None = Field(default=None, description="That shape and its rows.")
 
 
 class RefusedProfile(Part):
