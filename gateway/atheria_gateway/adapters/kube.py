@@ -21,7 +21,9 @@ from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.ports import Changed, Deleted, Listed, ScaleTarget, Watched, WatchEvent
 
 _LOG = logging.getLogger(__name__)
-_REQUEST: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)
+_REQUEST_S: Final = 15.0
+# aiohttp's own limit of the whole loses a cancellation that comes in the same turn of the loop.
+_CONNECT: Final = aiohttp.ClientTimeout(total=None, sock_connect=3)
 _WATCH_S: Final = 120
 # A connection that died without a word is noticed at the end of the watch's own time.
 _WATCH: Final = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=_WATCH_S + 15)
@@ -61,9 +63,20 @@ async def connect(kubeconfig: str | None = None) -> client.ApiClient:
 class Kube:
     """KubePort on a real API server."""
 
-    def __init__(self, api: client.ApiClient, *, pod_namespace: str, namespaces: Sequence[str] = ()) -> None:
-        """`pod_namespace` is where the gateway's own pods are; `namespaces` those of its models, empty = all."""
+    def __init__(
+        self,
+        api: client.ApiClient,
+        *,
+        pod_namespace: str,
+        namespaces: Sequence[str] = (),
+        timeout_s: float = _REQUEST_S,
+    ) -> None:
+        """`pod_namespace` is where the gateway's own pods are; `namespaces` those of its models, empty = all.
+
+        `timeout_s` is for each request but a watch.
+        """
         self._api = api
+        self._timeout_s = timeout_s
         scopes = [f"/namespaces/{name}" for name in namespaces] or [""]
         self._paths: dict[Watched, tuple[list[str], dict[str, str]]] = {
             Watched.MODELS: (
@@ -189,7 +202,7 @@ class Kube:
         )
         try:
             answer = await self._api.call_api(*request, _request_timeout=timeout)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except aiohttp.ClientError as error:
             raise KubeError(0, f"{method} {path}: {type(error).__name__} {error}") from error
         response: aiohttp.ClientResponse = answer.response
         if response.status >= 300:
@@ -206,13 +219,16 @@ class Kube:
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
     ) -> Any:
-        response = await self._send(
-            method, path, body=body, content_type=content_type, query=query or {}, timeout=_REQUEST
-        )
         try:
-            return await response.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError) as error:
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._send(
+                    method, path, body=body, content_type=content_type, query=query or {}, timeout=_CONNECT
+                )
+                return await response.json(content_type=None)
+        except aiohttp.ClientError as error:
             raise KubeError(0, f"{method} {path}: {type(error).__name__} {error}") from error
+        except TimeoutError as error:
+            raise KubeError(0, f"{method} {path}: no answer within {self._timeout_s:g} s") from error
 
     async def _watch(
         self, path: str, selector: Mapping[str, str], version: str

@@ -73,7 +73,9 @@ class KubeClusterWriter:
         self._may_write = may_write
         self._called = called
         self._namespaces = namespaces
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=min(5.0, timeout_seconds))
+        self._timeout_seconds = timeout_seconds
+        # aiohttp's own limit of the whole loses a cancellation that comes in the same turn of the loop.
+        self._connect = aiohttp.ClientTimeout(total=None, sock_connect=min(5.0, timeout_seconds))
         self._slots = asyncio.Semaphore(_PARALLEL)
 
     async def read(self, ref: ObjectRef) -> Mapping[str, Any] | None:
@@ -277,11 +279,16 @@ class KubeClusterWriter:
             if method != "GET" and not self._may_write():
                 raise ClusterError(0, f"{method} {path}: not sent, this operator does not hold the Lease")
             try:
-                answer = await self._api.call_api(*request, _request_timeout=self._timeout)
-                text = await answer.response.text()
-            except (aiohttp.ClientError, TimeoutError) as error:
+                async with asyncio.timeout(self._timeout_seconds):
+                    answer = await self._api.call_api(*request, _request_timeout=self._connect)
+                    text = await answer.response.text()
+            except aiohttp.ClientError as error:
                 self._called(method, 0)
                 raise ClusterError(0, f"{method} {path}: {type(error).__name__} {error}") from error
+            except TimeoutError as error:
+                self._called(method, 0)
+                words = f"{method} {path}: no answer within {self._timeout_seconds:g} s"
+                raise ClusterError(0, words) from error
         self._called(method, answer.response.status)
         if answer.response.status >= 300:
             message = _message(text)
