@@ -25,7 +25,8 @@ from atheria_server.core.caller_limits import CallerLimits
 from atheria_server.core.errors import StartError, start_failure
 from atheria_server.core.unread_frames import UNREAD_BYTES
 from atheria_server.drain_delay import pass_delay
-from atheria_server.engine.engine import Compute, Engine
+from atheria_server.engine.crew import Compute
+from atheria_server.engine.engine import Engine
 from atheria_server.engine.health import HealthWatch
 from atheria_server.engine.limits import EngineLimits
 from atheria_server.engine.process import WorkerProcess
@@ -136,7 +137,7 @@ class Application:
         self._metrics.observe_standby(
             lambda: self._engine.standby.is_asleep, lambda: self._engine.standby.freed_bytes
         )
-        self._metrics.observe_traffic(lambda: self._engine.traffic)
+        self._metrics.observe_traffic(lambda: self._engine.crew.traffic)
         self._metrics.observe_unread(lambda: self._engine.unread)
         self._security = read_security(os.environ, time.monotonic)
         if self._security.certificates:
@@ -301,7 +302,7 @@ class Application:
                 _LOG.info("event=not_ready model=%s", self._config.name)
                 continue
             self._service.set_started()
-            phases = " ".join(f"{k}_seconds={v:.3f}" for k, v in self._engine.start_seconds.items())
+            phases = " ".join(f"{k}_seconds={v:.3f}" for k, v in self._engine.crew.start_seconds.items())
             total = time.monotonic() - self._began
             _LOG.info("event=ready model=%s seconds=%.3f %s", self._config.name, total, phases)
 

@@ -1,6 +1,6 @@
-"""The one bounded queue of the server and the workers behind it: admits, batches, dispatches, restarts, drains.
+"""The one bounded queue of the server before its workers (`engine.crew`): admits, batches, dispatches, drains.
 
-Knows nothing of protocols or of LitServe. The decisions themselves are pure (`core.batching`, `core.restarts`).
+Knows nothing of protocols or of LitServe. The decisions themselves are pure (`core.batching`).
 """
 
 from __future__ import annotations
@@ -8,42 +8,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Hashable, Iterator, Sequence
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from atheria_server.core.batching import Capacity, Decision, decide
 from atheria_server.core.errors import (
-    CallError,
     ExpiredError,
     FailedError,
     FullError,
     InvalidCallError,
     NotBegunError,
     NotReadyError,
-    StartError,
     UnavailableError,
     WorkerLostError,
 )
 from atheria_server.core.infer import InferAnswer
-from atheria_server.core.memory_fit import Footprint
 from atheria_server.core.queue import BoundedQueue, QueueFullError
 from atheria_server.core.request import QueuedCall, wanted_until
-from atheria_server.core.restarts import restart_delay
 from atheria_server.core.row_limits import RowLimits
 from atheria_server.core.stream_places import StreamPlaces
 from atheria_server.core.unread_frames import UnreadFrames
-from atheria_server.engine.buffers import Traffic
 from atheria_server.engine.caller import CALLER
 from atheria_server.engine.calls import Call
+from atheria_server.engine.crew import Crew, WarmUp
 from atheria_server.engine.events import EngineEvents
 from atheria_server.engine.in_flight import InFlight
 from atheria_server.engine.limits import EngineLimits
-from atheria_server.engine.phases import PhaseWatch
-from atheria_server.engine.places import Slot, Waiting
-from atheria_server.engine.process import STOP_SECONDS, BatchResult, WorkerDiedError, WorkerProcess
+from atheria_server.engine.places import Waiting
+from atheria_server.engine.process import STOP_SECONDS, BatchResult, WorkerProcess
 from atheria_server.engine.standby import Standby
 from atheria_server.engine.worker_stream import StreamEnd, WorkerStream
 
@@ -55,17 +50,6 @@ QUIET_TURNS: Final = 8
 and a lone call waits for some tens of microseconds."""
 MAX_TURNS: Final = 80
 """A batch is sent after so many turns even if calls keep coming."""
-
-
-class Compute(Protocol):
-    """Makes one warm-up call. Raises CallError."""
-
-    async def __call__(self, call: Call, *, measured: bool) -> Footprint | None:
-        """The memory that it took, if that was asked for."""
-
-
-WarmUp = Callable[[Compute], Awaitable[None]]
-"""Makes warm-up calls by the function it is given. Raises StartError."""
 
 
 class Engine:
@@ -81,41 +65,39 @@ class Engine:
     ) -> None:
         self._limits = limits
         self._events = events
-        self._warm_up = warm_up
         self._queue = BoundedQueue(max_rows=limits.max_queue_rows, max_bytes=limits.max_queue_bytes)
         self._waiting: dict[int, Waiting] = {}
-        self._slots = [Slot(spec=worker.spec, worker=worker) for worker in workers]
         self._row_limits = RowLimits()
         self._places = StreamPlaces(
             per_worker=limits.max_streams, unread_per_worker=limits.max_unread_streams
         )
         self.unread: UnreadFrames[WorkerStream] = UnreadFrames(limits.max_unread_bytes)
         """Frames of all streams that wait for their readers."""
+        self.crew = Crew(
+            workers,
+            restarts=limits.restarts,
+            events=events,
+            warm_up=warm_up,
+            unread=self.unread,
+            listener=self,
+        )
+        """The workers."""
         self._in_flight = InFlight()
         self._next_id = 0
-        self._was_ready = False
         self._draining = False
         self._refusing = False
-        self._stopping = asyncio.Event()
         self._deciding: asyncio.Handle | None = None
         self._context = Context()
         """Of no call: what happens to a batch is not in the trace of the caller that came first."""
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
-        self.start_seconds: dict[str, float] = {}
-        """Of the newest worker, by phase."""
-        self.report: Mapping[str, Any] = {}
-        """What the newest worker made of the model; empty before."""
-        self._watch = PhaseWatch()
-        self._past_traffic = Traffic()
-        """Of workers that died."""
         self.ready_changed = asyncio.Event()
         """Set whenever `ready` may have changed; whoever waits for it clears it."""
         self.standby = Standby(
-            workers=self._ready_workers,
+            workers=lambda: self.crew.ready,
             hindrance=self._hindrance,
             in_flight=lambda: self.in_flight,
-            changed=self._standby_changed,
+            changed=self.workers_changed,
             events=events,
             fall_seconds=limits.fall_seconds,
         )
@@ -123,9 +105,7 @@ class Engine:
     @property
     def ready(self) -> bool:
         """All workers were loaded and warm, one still is, and the server is not going away."""
-        return (
-            not self._draining and self.standby.is_ready and self._was_ready and bool(self._ready_workers())
-        )
+        return not self._draining and self.standby.is_ready and self.crew.was_ready and bool(self.crew.ready)
 
     @property
     def unready_reason(self) -> str:
@@ -136,9 +116,9 @@ class Engine:
             return "the server is shutting down"
         if not self.standby.is_ready:
             return f"the model is {self.standby.phase.value}: a call wakes it"
-        if self._was_ready:
+        if self.crew.was_ready:
             return "the worker died and is starting again"
-        return f"the model is not loaded yet: {self._watch.phase.text}"
+        return f"the model is not loaded yet: {self.crew.watch.phase.text}"
 
     @property
     def queue_depth(self) -> int:
@@ -155,11 +135,6 @@ class Engine:
         """Calls accepted and not answered, those that wait and those under a check that takes long included."""
         return self._in_flight.count
 
-    @property
-    def traffic(self) -> Traffic:
-        """Through the memory that is shared with the workers, since the start."""
-        return sum((slot.worker.traffic for slot in self._slots), self._past_traffic)
-
     def check_room(self) -> None:
         """Refuses a call before anybody reads it: the cheapest way to stay honest under overload. Raises FullError."""
         if self._queue.is_full:
@@ -170,7 +145,7 @@ class Engine:
     async def run(self) -> None:
         """Start the workers and keep them alive until `stop`. Raises StartError when that is hopeless."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.gather(*(self._supervise(slot) for slot in self._slots))
+        await self.crew.run()
 
     async def compute(self, call: Call, timeout_seconds: float | None) -> Any:
         """The call's answer. Raises CallError; a cancelled caller frees its place at once."""
@@ -209,14 +184,14 @@ class Engine:
     async def stop(self, *, at_once: bool = False) -> None:
         """End the workers; what is still waiting fails with UnavailableError. `at_once` = do not wait for their steps."""
         self._refusing = True
-        self._stopping.set()
+        self.crew.start_no_more()
         self.standby.close()
         for waiting in self._waiting.values():
             if not waiting.started.done():
                 kind = UnavailableError if waiting.has_begun else NotBegunError
                 waiting.started.set_exception(kind("the server stops; try again"))
         grace = 0.0 if at_once else STOP_SECONDS
-        await asyncio.gather(*(slot.worker.stop(grace) for slot in self._slots))
+        await self.crew.stop(grace)
 
     def checking(self) -> contextlib.AbstractContextManager[None]:
         """Around a check that takes long: its call is in flight, and accepted (`Call.is_accepted`). Raises NotBegunError."""
@@ -226,9 +201,9 @@ class Engine:
 
     def _admit(self, call: Call, timeout_seconds: float | None) -> tuple[int, asyncio.Future[Any]]:
         """Put the call into the queue; `_release` it in every case. Raises CallError."""
-        if self._stopping.is_set() or (self._refusing and not call.is_accepted):
+        if self.crew.is_stopping or (self._refusing and not call.is_accepted):
             raise NotBegunError("the server is shutting down; try again elsewhere")
-        if not self._was_ready:
+        if not self.crew.was_ready:
             raise NotReadyError("the model is not loaded yet; try again when it is ready")
         if call.rows > self._limits.max_queue_rows:
             raise InvalidCallError(
@@ -304,7 +279,7 @@ class Engine:
             self._timer = self._loop.call_at(decision.wake_at, self._decide, context=self._context)
 
     def _capacity(self) -> Capacity:
-        workers = self._ready_workers() if self.standby.is_serving else []
+        workers = self.crew.ready if self.standby.is_serving else []
         return Capacity(
             idle_workers=sum(1 for w in workers if w.batches_in_flight == 0),
             ahead_slots=sum(max(0, 1 + BATCHES_AHEAD - max(1, w.batches_in_flight)) for w in workers),
@@ -347,32 +322,23 @@ class Engine:
         if (length := calls[0].padded_length) is not None:
             used = sum(call.rows * call.own_length for call in calls)
             self._events.batch_padded(length, used=used, rows=sum(call.rows for call in calls))
-        worker = min(self._ready_workers(), key=lambda w: w.batches_in_flight)
+        worker = min(self.crew.ready, key=lambda w: w.batches_in_flight)
         future = worker.compute(calls, wanted_until=wanted_until(batch))
         future.add_done_callback(partial(self._on_batch, members))
 
     def _send_stream(self, queued: QueuedCall, now: float) -> None:
         waiting = self._begin(queued)
         self._events.stream_sent(now - queued.arrived_at, waiting.call)
-        worker = min(self._ready_workers(), key=lambda w: w.streams_in_flight)
+        worker = min(self.crew.ready, key=lambda w: w.streams_in_flight)
         if not waiting.started.done():
             self._places.open_streams += 1
             waiting.started.set_result((worker, worker.stream(waiting.call)))
-
-    def _ready_workers(self) -> list[WorkerProcess]:
-        return [slot.worker for slot in self._slots if slot.ready and slot.worker.alive]
 
     def _hindrance(self) -> str:
         """Why the workers must not be put to sleep now."""
         if self._draining or self._refusing:
             return "the server is shutting down"
-        return (
-            "" if self._was_ready and all(slot.ready for slot in self._slots) else "not all workers are ready"
-        )
-
-    def _standby_changed(self) -> None:
-        self.ready_changed.set()
-        self._decide_soon()
+        return "" if self.crew.all_ready else "not all workers are ready"
 
     def _begin(self, queued: QueuedCall) -> Waiting:
         waiting = self._waiting[queued.call_id]
@@ -412,7 +378,7 @@ class Engine:
                 member.started.set_result(answer)
 
     def _may_retry(self, member: Waiting) -> bool:
-        return self._limits.idempotent and not member.is_retried and not self._stopping.is_set()
+        return self._limits.idempotent and not member.is_retried and not self.crew.is_stopping
 
     def _retry(self, member: Waiting) -> None:
         """Alone: the call that killed the worker must not take its neighbours with it again."""
@@ -420,78 +386,26 @@ class Engine:
         self._queue.put_back(replace(member.queued, bucket=("retry", member.queued.call_id)))
         self._events.call_retried()
 
+    def workers_changed(self) -> None:
+        """See CrewListener; also when they sleep or are awake."""
+        self.ready_changed.set()
+        self._decide_soon()
+
+    def place_freed(self) -> None:
+        """See CrewListener."""
+        self._decide_soon()
+
+    def worker_lost(self) -> None:
+        """See CrewListener."""
+        self.standby.lost()
+        self.ready_changed.set()
+
+    def limit_batches(self, rows: int) -> None:
+        """See CrewListener."""
+        batches = self._limits.batches
+        smaller = replace(batches, max_batch_size=min(rows, batches.max_batch_size))
+        self._limits = replace(self._limits, batches=smaller)
+
     def limit_rows(self, bucket: Hashable, fits: int) -> None:
         """The device holds no more rows than that in one batch of this bucket."""
         self._row_limits.lower(bucket, fits)
-
-    async def _supervise(self, slot: Slot) -> None:
-        """One worker after the other in this slot."""
-        while True:
-            worker = slot.worker
-            worker.attach(self._decide_soon, self._events.text_reported, self.unread)
-            try:
-                await self._start(slot)
-                slot.ready = True
-                self._was_ready = self._was_ready or all(other.ready for other in self._slots)
-                self.ready_changed.set()
-                self._decide_soon()
-                raise WorkerDiedError(await asyncio.shield(worker.ended))
-            except WorkerDiedError as death:
-                slot.ready = False
-                self.standby.lost()
-                self.ready_changed.set()
-                if self._stopping.is_set() or not await self._may_restart(slot, str(death)):
-                    return
-            self._past_traffic += worker.traffic
-            slot.worker = WorkerProcess(slot.spec)
-            self._events.worker_restarted()
-
-    async def _start(self, slot: Slot) -> None:
-        worker = slot.worker
-        _LOG.info("event=worker_started pid=%d device=%s", worker.pid, slot.spec.device)
-        self._watch = PhaseWatch()
-        seconds = await self._watch.loaded(worker)
-        load = seconds["import_seconds"] + seconds["load_seconds"]
-        _LOG.info("event=model_loaded seconds=%.3f import_seconds=%.3f", load, seconds["import_seconds"])
-        self._events.worker_loaded(load)
-        self._events.model_prepared(seconds["report"])
-        self.start_seconds = {"import": seconds["import_seconds"], "setup": seconds["load_seconds"]}
-        self.report = seconds["report"]
-        if rows := self.report["compile"]["row_limit"]:
-            smaller = replace(
-                self._limits.batches, max_batch_size=min(rows, self._limits.batches.max_batch_size)
-            )
-            self._limits = replace(self._limits, batches=smaller)
-        began = self._loop.time()
-        try:
-            await self._warm_up(partial(self._compute_alone, worker))
-        except UnavailableError as error:
-            raise WorkerDiedError(await asyncio.shield(worker.ended)) from error
-        self.start_seconds["warmup"] = self._loop.time() - began
-        self.report = {**self.report, "start_seconds": self.start_seconds}
-        self._events.worker_warm(self.start_seconds["warmup"])
-
-    async def _compute_alone(self, worker: WorkerProcess, call: Call, *, measured: bool) -> Footprint | None:
-        done = await worker.compute([call], measured=measured)
-        if done.rows_that_fit is not None:
-            _LOG.warning("event=batch_too_large rows=%d fits=%d", call.rows, done.rows_that_fit)
-            self.limit_rows(call.bucket, done.rows_that_fit)
-        (result,) = done.results
-        if isinstance(result, CallError):
-            raise result
-        return done.footprint
-
-    async def _may_restart(self, slot: Slot, how: str) -> bool:
-        """Wait before the restart; False if the server stops meanwhile. Raises StartError when there were too many."""
-        now = self._loop.time()
-        slot.deaths.append(now)
-        delay = restart_delay(self._limits.restarts, slot.deaths, now)
-        if delay is None:
-            raise StartError(
-                f"the worker died {len(slot.deaths)} times, the last time by {how}; "
-                f"at most {self._limits.restarts.max_restarts} restarts in {self._limits.restarts.window_seconds:g} s"
-            )
-        _LOG.error("event=worker_died pid=%d how=%r restart_in_seconds=%g", slot.worker.pid, how, delay)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay)
-        return not self._stopping.is_set()

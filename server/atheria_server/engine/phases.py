@@ -1,6 +1,6 @@
 """What a worker does before it can compute, told to the front as it happens, and the bounds that the front holds it to.
 
-Sent by `engine.worker_main`, waited for by `engine.engine`. A phase with a bound that never ends is ended by the front,
+Sent by `engine.worker_main`, waited for by `engine.crew`. A phase with a bound that never ends is ended by the front,
 whatever the model's code does meanwhile.
 """
 

@@ -1,4 +1,4 @@
-"""What the engine keeps of each call that waits and of each worker. Used by `engine.engine` only."""
+"""What the engine keeps of each call that waits and of each worker. Used by `engine.engine` and `engine.crew` only."""
 
 from __future__ import annotations
 

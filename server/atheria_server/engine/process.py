@@ -1,6 +1,6 @@
 """The front's handle of one worker process: starts it, sends it work, and notices at once when it dies.
 
-Used by `engine.engine` only. Everything runs in the front's event loop; no thread, no polling.
+Used by `engine.crew` and `engine.engine` only. Everything runs in the front's event loop; no thread, no polling.
 """
 
 from __future__ import annotations

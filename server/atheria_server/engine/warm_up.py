@@ -13,7 +13,7 @@ from atheria_server.core.errors import FailedError, InvalidCallError, StartError
 from atheria_server.core.memory_fit import Footprint, row_bytes, rows_that_fit
 from atheria_server.core.padding import PaddingError
 from atheria_server.engine.calls import described_call
-from atheria_server.engine.engine import Compute
+from atheria_server.engine.crew import Compute
 from atheria_server.models.contract import InvalidRequestError
 
 _LOG = logging.getLogger("atheria.warm_up")

@@ -113,7 +113,7 @@ class RestRoutes:
         return JSONResponse(told, 503)
 
     async def _optimization(self, _: Request) -> Response:
-        report = self._service.engine.report
+        report = self._service.engine.crew.report
         if not report:
             return JSONResponse({"error": self._service.unready_reason or "nothing is known yet"}, 503)
         return JSONResponse(dict(report))

@@ -78,7 +78,7 @@ async def rest(frames: AsyncGenerator[InferAnswer]) -> list[InferAnswer]:
 
 
 async def all_are_made(engine: Engine) -> None:
-    (worker,) = (slot.worker for slot in engine._slots)
+    (worker,) = (slot.worker for slot in engine.crew.slots)
     while worker.streams_in_flight:  # noqa: ASYNC110 - nothing tells it
         await asyncio.sleep(0.001)
 

@@ -312,7 +312,7 @@ def an_engine() -> RealEngine:
         max_streams=1,
     )
     engine = RealEngine(limits=limits, events=anything, warm_up=anything, workers=[])
-    engine._was_ready = True
+    engine.crew.was_ready = True
     return engine
 
 
