@@ -48,10 +48,12 @@ def rendered_rights(*templates: str, values: Sequence[str] = ()) -> list[dict[st
     return [item for item in yaml.safe_load_all(done.stdout) if item]
 
 
-def kubeconfig_of(kubectl: Sequence[str], administrator: Path, account: str, file: Path) -> Path:
-    """Write a kubeconfig with the token of a service account in SYSTEM_NAMESPACE, for the server of `administrator`'s."""
+def kubeconfig_of(
+    kubectl: Sequence[str], administrator: Path, account: str, file: Path, namespace: str = SYSTEM_NAMESPACE
+) -> Path:
+    """Write a kubeconfig with the token of a service account, for the server of `administrator`'s."""
     token = subprocess.run(
-        [*kubectl, "create", "token", account, "-n", SYSTEM_NAMESPACE, "--duration=2h"],
+        [*kubectl, "create", "token", account, "-n", namespace, "--duration=2h"],
         capture_output=True, text=True, timeout=60, check=True,
     ).stdout.strip()  # fmt: skip
     config = yaml.safe_load(administrator.read_text(encoding="utf-8"))

@@ -32,7 +32,7 @@ KUBE_PROGRAMS = (
     "kubectl",
 )
 _BUILD_TIMEOUT_SECONDS = 3000
-_DEFINITIONS: Final = "definitions"
+_KEPT: Final = "kept"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +48,16 @@ class Build:
     """`package.name=value` set by the linker: Go modules do not know the version that they are built as."""
     minutes: str = ""
     """What a first build takes on two cores, said before it starts; empty for seconds."""
-    definitions: tuple[str, str] | None = None
-    """A Go module that the program is built from, and its folder with CustomResourceDefinitions, which are kept beside the program."""
+    more: tuple[str, ...] = ()
+    """Packages that are built with it; their programs are named by the last words of their paths."""
+    dependency: str = ""
+    """A Go module that the program is built from and whose `folders`, e.g. with its definitions, are kept beside the program."""
+    folders: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """Where the finished program lies."""
-        digest = hashlib.sha256(" ".join(self.variables).encode())
+        digest = hashlib.sha256(" ".join((*self.variables, *self.more, *self.folders)).encode())
         module = paths.MODULES / self.module
         for file in sorted(module.rglob("*")):
             if file.is_file():
@@ -109,9 +112,21 @@ CERT_MANAGER = Build(
     program="cert-manager",
     version=versions.CERT_MANAGER,
     minutes="about 4 min",
-    definitions=("github.com/cert-manager/cert-manager", "deploy/crds"),
+    dependency="github.com/cert-manager/cert-manager",
+    folders=("deploy/crds",),
 )
-OPTIONAL = {"cert-manager": (CERT_MANAGER,)}
+KEDA = Build(
+    module="keda",
+    package="github.com/kedacore/keda/v2/cmd/operator",
+    program="keda-operator",
+    version=versions.KEDA,
+    variables=(f"github.com/kedacore/keda/v2/version.Version={versions.KEDA}",),
+    minutes="about 12 min",
+    more=("github.com/kedacore/keda/v2/cmd/adapter",),
+    dependency="github.com/kedacore/keda/v2",
+    folders=("config/crd/bases", "config/rbac", "config/metrics-server"),
+)
+OPTIONAL = {"cert-manager": (CERT_MANAGER,), "keda": (KEDA,)}
 """Programs of others that Atheria works with, for tests beside the real ones; built only when they are asked for by these names."""
 
 
@@ -137,9 +152,9 @@ def path(build: Build, name: str = "") -> str:
     return str(build.folder / (name or build.program))
 
 
-def definitions(build: Build) -> Path:
-    """Folder with the program's CustomResourceDefinitions; it must have been built."""
-    return build.folder / _DEFINITIONS
+def kept(build: Build, folder: str) -> Path:
+    """One of the build's `folders`; it must have been built."""
+    return build.folder / _KEPT / folder
 
 
 def install_for_people() -> None:
@@ -171,16 +186,16 @@ def _build(go: Path, build: Build) -> None:
         log = paths.CACHE / "log" / f"build-{build.program}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
-        run([str(go), "build", "-trimpath", f"-ldflags={flags}", "-o", str(making / build.program), build.package],
-            timeout_seconds=_BUILD_TIMEOUT_SECONDS, environment=environment,
-            directory=paths.MODULES / build.module, log=log)  # fmt: skip
-        if build.definitions:
-            dependency, inside = build.definitions
-            source = run([str(go), "list", "-m", "-f", "{{.Dir}}", dependency], timeout_seconds=60,
+        for package in (build.package, *build.more):
+            target = making / (build.program if package == build.package else package.rpartition("/")[2])
+            run([str(go), "build", "-trimpath", f"-ldflags={flags}", "-o", str(target), package],
+                timeout_seconds=_BUILD_TIMEOUT_SECONDS, environment=environment,
+                directory=paths.MODULES / build.module, log=log)  # fmt: skip
+        if build.dependency:
+            source = run([str(go), "list", "-m", "-f", "{{.Dir}}", build.dependency], timeout_seconds=60,
                          environment=environment, directory=paths.MODULES / build.module).strip()  # fmt: skip
-            shutil.copytree(
-                Path(source) / inside, making / _DEFINITIONS, ignore=shutil.ignore_patterns("*.md")
-            )
+            for inside in build.folders:
+                shutil.copytree(Path(source) / inside, making / _KEPT / inside)
         for name in build.links:
             (making / name).symlink_to(build.program)
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ KUBERNETES: Final = "1.35.4"
 COREDNS: Final = "1.14.0"
 HELM: Final = "4.3.1"
 CERT_MANAGER: Final = "1.21.2"
+KEDA: Final = "2.21.0"
 DEBIAN_SUITE: Final = "trixie"
 """Base of the images (the Dockerfile's default base is the same suite)."""
 GO_MINIMUM: Final = (1, 26)

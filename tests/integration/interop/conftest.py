@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from atheria_local.control_plane import ControlPlane
+from tests.integration.interop.harness import LOGS
 from tests.integration.operator import harness
+
+_LOG_LINES: Final = 80
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +21,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in Path(item.fspath).parents:
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows the last lines of every program and operator that ran."""
+    report = yield
+    if report.failed and Path(__file__).parent in Path(item.fspath).parents:
+        for log in sorted({*LOGS, *harness.OperatorProcess.logs}):
+            if log.exists():
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+                report.sections.append((str(log), "\n".join(lines)))
+    return report
 
 
 @pytest.fixture(scope="module")

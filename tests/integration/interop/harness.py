@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.integration.gateway.tls_pods import Mounted
 from tests.integration.operator.harness import Cluster, eventually
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
+LOGS: Final[set[Path]] = set()
+"""Of all programs of this run, for the report of a test that fails."""
 _YAML: Final = re.compile(r"^ *```yaml\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -31,16 +34,21 @@ def needs(name: str) -> pytest.MarkDecorator:
     )
 
 
+def install(cluster: Cluster, folder: Path) -> None:
+    """Apply a folder of definitions that lies beside a program, and wait until they are served."""
+    for file in sorted(folder.glob("*.yaml")):
+        cluster.kubectl("apply", "--server-side", "-f", str(file))
+    wait_established(cluster.plane.kubectl)
+
+
 @contextmanager
 def running_program(
-    cluster: Cluster, build: programs.Build, folder: Path, *arguments: str, **environment: str
+    build: programs.Build, folder: Path, *arguments: str, name: str = "", **environment: str
 ) -> Iterator[Process]:
-    """The program, as an administrator of the cluster and with its definitions, ended with the block."""
-    if build.definitions:
-        cluster.kubectl("apply", "--server-side", "-f", str(programs.definitions(build)))
-        wait_established(cluster.plane.kubectl)
-    command = [programs.path(build), f"--kubeconfig={cluster.plane.kubeconfig}", *arguments]
-    process = start(build.program, command, logs=folder, environment=environment)
+    """The build's program, or another one of it by its name, ended with the block, which fails where the program ended before."""
+    command = [programs.path(build, name), *arguments]
+    process = start(name or build.program, command, logs=folder, environment=environment)
+    LOGS.add(Path(process.log))
     try:
         yield process
         assert process.is_alive(), Path(process.log).read_text(encoding="utf-8")[-4000:]
@@ -51,7 +59,7 @@ def running_program(
 def documented(page: str, kind: str) -> list[dict[str, Any]]:
     """The objects of the first YAML block in a page of docs/ that has one of this kind."""
     for block in _YAML.findall((DOCS / page).read_text(encoding="utf-8")):
-        objects = [item for item in yaml.safe_load_all(block) if item]
+        objects = [item for item in yaml.safe_load_all(textwrap.dedent(block)) if item]
         if any(item.get("kind") == kind for item in objects):
             return objects
     raise AssertionError(f"docs/{page} has no YAML with kind {kind}")

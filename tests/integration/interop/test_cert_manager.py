@@ -35,7 +35,13 @@ from tests.integration.gateway.tls_pods import (
     slice_of,
     taken_up,
 )
-from tests.integration.interop.harness import MountedSecret, documented, needs, running_program
+from tests.integration.interop.harness import (
+    MountedSecret,
+    documented,
+    install,
+    needs,
+    running_program,
+)
 from tests.integration.operator.harness import (
     SYSTEM_NAMESPACE,
     Namespace,
@@ -115,8 +121,12 @@ def cert_manager(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     cluster.kubectl("create", "namespace", ISSUERS_NAMESPACE)
     cluster.kubectl("create", "namespace", QCA.namespace)
     folder = tmp_path_factory.mktemp("cert-manager")
-    namespace = f"--cluster-resource-namespace={ISSUERS_NAMESPACE}"
-    with running_program(cluster, programs.CERT_MANAGER, folder, namespace) as process:
+    install(cluster, programs.kept(programs.CERT_MANAGER, "deploy/crds"))
+    arguments = [
+        f"--kubeconfig={cluster.plane.kubeconfig}",
+        f"--cluster-resource-namespace={ISSUERS_NAMESPACE}",
+    ]
+    with running_program(programs.CERT_MANAGER, folder, *arguments) as process:
         yield process
 
 

@@ -370,6 +370,10 @@ class Namespace:
         """kubectl in this namespace."""
         return self.cluster.kubectl(*arguments, "-n", self.name, stdin=stdin)
 
+    def look_now(self, name: str = "qca") -> None:
+        """Wake the model's loop, which would look by itself within 15 s, or 3 minutes where all is well."""
+        self.kubectl("label", "am", name, f"look={time.monotonic_ns()}", "--overwrite")
+
     def model(self, name: str = "qca") -> Any:
         """The model as it is stored."""
         return self.get(names.MODEL_PLURAL, name)

@@ -1,14 +1,13 @@
 """class keda: the ScaledObject against KEDA's own definition, and KEDA's externalscaler calls as KEDA makes them.
 
-KEDA itself does not run here: a client of its own protocol asks, and the test writes what KEDA's executor writes to the scale
-subresource.
+KEDA itself runs in tests/integration/interop/test_keda.py, where it was built: here a client of its own protocol asks, and the test
+writes what KEDA's executor writes to the scale subresource.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,7 +110,7 @@ def test_without_keda_the_model_runs_and_says_so_and_with_it_keda_scales_to_and_
 
     cluster.kubectl("apply", "--server-side", "-f", str(DEFINITION))
     wait_established(cluster.plane.kubectl, "scaledobjects.keda.sh")
-    look_now(space)
+    space.look_now()
     # The API server refuses an unknown field here: what is stored is right by KEDA's own schema.
     made = eventually("the ScaledObject", lambda: scaled_object(space), SECONDS)
     assert made["spec"]["triggers"][0]["metadata"]["scalerAddress"] == SCALER_ADDRESS
@@ -119,7 +118,7 @@ def test_without_keda_the_model_runs_and_says_so_and_with_it_keda_scales_to_and_
     space.wait_condition("ScalerReady", "Unknown", "WaitingForAutoscaler")
     ready = {"type": "Ready", "status": "True", "reason": "ScaledObjectReady", "message": "it is"}
     cluster.patch_status("scaledobject/qca", space.name, {"conditions": [ready]})
-    look_now(space)
+    space.look_now()
     eventually(
         "that KEDA decides",
         lambda: space.conditions().get("ScalerReady", {}).get("reason") == "Keda",
@@ -161,11 +160,6 @@ def test_without_keda_the_model_runs_and_says_so_and_with_it_keda_scales_to_and_
         SECONDS,
     )
     assert (space.replicas("am", "qca"), space.replicas("deployment", revision)) == (2, 2)
-
-
-def look_now(space: Any) -> None:
-    """Wake the model's loop, which would look by itself within 15 s."""
-    space.kubectl("label", "am", "qca", f"look={time.monotonic_ns()}", "--overwrite")
 
 
 def last(pushed: queue.Queue[bool]) -> bool:

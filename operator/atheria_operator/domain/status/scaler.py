@@ -15,8 +15,12 @@ HPA: Final = "HorizontalPodAutoscaler"
 KEDA: Final = "Keda"
 WAITING: Final = "WaitingForAutoscaler"
 _REASON: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
+_FAILED_METRIC: Final = "FailedGetExternalMetric"
 _NEXT: Final = {
-    "FailedGetExternalMetric": "set the chart value operator.externalMetrics.enabled=true, or have another adapter serve the metric",
+    _FAILED_METRIC: "set the chart value operator.externalMetrics.enabled=true, or have another adapter serve the metric",
+}
+_NEXT_OF_KEDA: Final = {
+    _FAILED_METRIC: "KEDA's metrics server has to serve it: kubectl get apiservice v1beta1.external.metrics.k8s.io",
 }
 
 
@@ -36,7 +40,6 @@ def of_horizontal_pod_autoscaler(live: Body | None) -> Condition:
         return _condition(
             "Unknown", WAITING, "the model's HorizontalPodAutoscaler has not been looked at yet"
         )
-    words = str(found.get("message") or "")
     if found.get("status") == "True" or found.get("reason") == "ScalingDisabled":
         return _condition(
             "True",
@@ -44,9 +47,7 @@ def of_horizontal_pod_autoscaler(live: Body | None) -> Condition:
             "a HorizontalPodAutoscaler decides from one pod up; at zero a call wakes the model, and the last pod goes as with class "
             "atheria",
         )
-    reason = _word(found.get("reason"), WAITING)
-    step = _NEXT.get(reason)
-    return _condition("False", reason, f"{words}; {step}" if step else words)
+    return _failed(found, _NEXT)
 
 
 def of_scaled_object(live: Body | None, problem: Problem | None) -> Condition:
@@ -57,8 +58,10 @@ def of_scaled_object(live: Body | None, problem: Problem | None) -> Condition:
     ready = conditions.get("Ready")
     if ready is None or ready.get("status") == "Unknown":
         return _condition("Unknown", WAITING, "KEDA has not looked at the model's ScaledObject yet")
-    if ready.get("status") != "True":
-        return _condition("False", _word(ready.get("reason"), WAITING), str(ready.get("message") or ""))
+    # The second is KEDA's word on its HorizontalPodAutoscaler, from 2.21 on; before, Ready was False with it.
+    for one in (ready, conditions.get("HPAActive", {})):
+        if one.get("status") == "False":
+            return _failed(one, _NEXT_OF_KEDA)
     return _condition(
         "True", KEDA, "KEDA decides, also to and from zero; a call at zero wakes the model in any case"
     )
@@ -81,6 +84,13 @@ def class_before(status: Mapping[str, Any]) -> str:
 def _conditions(live: Body | None) -> dict[str, Mapping[str, Any]]:
     found = ((live or {}).get("status") or {}).get("conditions") or ()
     return {str(one.get("type")): one for one in found if isinstance(one, Mapping)}
+
+
+def _failed(told: Mapping[str, Any], next_steps: Mapping[str, str]) -> Condition:
+    """An autoscaler's own words, and what to do where it is known."""
+    reason, words = _word(told.get("reason"), WAITING), str(told.get("message") or "")
+    step = next_steps.get(reason)
+    return _condition("False", reason, f"{words}; {step}" if step else words)
 
 
 def _word(value: Any, otherwise: str) -> str:

@@ -16,8 +16,8 @@ from atheria_operator.domain.status.scaler import (
 )
 
 
-def body(**condition: str) -> dict[str, Any]:
-    return {"status": {"conditions": [condition]}}
+def body(*others: dict[str, str], **condition: str) -> dict[str, Any]:
+    return {"status": {"conditions": [condition, *others]}}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,25 @@ def test_a_scaled_object_says_itself_whether_it_works(
 ) -> None:
     found = of_scaled_object(live, None)
     assert (found.status, found.reason) == expected
+
+
+READY = {"type": "Ready", "status": "True", "reason": "ScaledObjectReady"}
+
+
+def test_what_kedas_autoscaler_cannot_read_is_told_with_the_next_step() -> None:
+    # KEDA 2.21 leaves Ready as it is and says it here.
+    live = body(READY, type="HPAActive", status="False", reason="FailedGetExternalMetric", message="unable")
+    found = of_scaled_object(live, None)
+    assert (found.status, found.reason) == ("False", "FailedGetExternalMetric")
+    assert found.message == (
+        "unable; KEDA's metrics server has to serve it: kubectl get apiservice v1beta1.external.metrics.k8s.io"
+    )
+
+
+@pytest.mark.parametrize("status", ["True", "Unknown"])
+def test_an_autoscaler_of_keda_that_works_or_was_not_looked_at_changes_nothing(status: str) -> None:
+    found = of_scaled_object(body(READY, type="HPAActive", status=status, reason="HPAActive"), None)
+    assert (found.status, found.reason) == ("True", "Keda")
 
 
 def test_a_problem_comes_before_what_is_stored() -> None:
