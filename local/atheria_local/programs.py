@@ -126,7 +126,16 @@ KEDA = Build(
     dependency="github.com/kedacore/keda/v2",
     folders=("config/crd/bases", "config/rbac", "config/metrics-server"),
 )
-OPTIONAL = {"cert-manager": (CERT_MANAGER,), "keda": (KEDA,)}
+ENVOY_GATEWAY = Build(
+    module="envoy-gateway",
+    package=".",
+    program="envoy-gateway",
+    version=versions.ENVOY_GATEWAY,
+    minutes="about 6 min",
+    dependency="github.com/envoyproxy/gateway",
+    folders=("charts/gateway-helm/charts/crds/crds",),
+)
+OPTIONAL = {"cert-manager": (CERT_MANAGER,), "keda": (KEDA,), "envoy-gateway": (ENVOY_GATEWAY,)}
 """Programs of others that Atheria works with, for tests beside the real ones; built only when they are asked for by these names."""
 
 

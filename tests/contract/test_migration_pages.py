@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ _THEIRS = {"spec.predictor", "spec.transformer", "spec.explainer"}
 
 def models(page: Path) -> list[dict[str, Any]]:
     """The AtheriaModels of a page."""
-    blocks = [yaml.safe_load(block) for block in _BLOCK.findall(page.read_text(encoding="utf-8"))]
-    return [block for block in blocks if block.get("kind") == names.MODEL_KIND]
+    blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    objects = [item for block in blocks for item in yaml.safe_load_all(textwrap.dedent(block))]
+    return [item for item in objects if item.get("kind") == names.MODEL_KIND]
 
 
 def fields(schema: dict[str, Any], path: str) -> Iterator[str]:

@@ -296,6 +296,7 @@ class Gateway:
     def __init__(self, directory: Path, **changes: Any) -> None:
         self.directory = directory
         self.settings = Settings(run_directory=str(directory), pod_namespace="atheria-system", **changes)
+        self.listen_address = "127.0.0.1"
         self.ports = (free_port(), free_port())
         self.health_port = free_port()
         self.kube = FakeKube()
@@ -353,7 +354,7 @@ class Gateway:
         file = write_bootstrap(
             self.directory,
             self.settings,
-            listen_address="127.0.0.1",
+            listen_address=self.listen_address,
             ports=self.ports,
             health_port=self.health_port,
         )
