@@ -65,6 +65,7 @@ def main() -> int:
 
 
 def _build(work: Path) -> Path:
+    work.mkdir(parents=True, exist_ok=True)
     for file in SOURCES.iterdir():
         shutil.copy(file, work / file.name)
     if not (work / "node_modules").exists():
