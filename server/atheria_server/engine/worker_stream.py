@@ -27,13 +27,13 @@ class StreamEnd:
 
 class WorkerStream:
     """At most `worker.FRAMES_AHEAD` frames wait, or all that are left once they are all made (`core.stream_places` bounds the calls,
-    `core.unread_frames` the bytes)."""
+    `core.unread_frames` the bytes). A frame that its reader waits for goes to it at once, and never counts as one that waits."""
 
     __slots__ = (
         "_cancel",
-        "_changed",
         "_end",
         "_frames",
+        "_reader",
         "_taken",
         "_unread",
         "call",
@@ -54,15 +54,18 @@ class WorkerStream:
         self._frames: deque[tuple[InferAnswer, int]] = deque()
         self._end: StreamEnd | None = None
         self._taken = 0
-        self._changed = asyncio.Event()
+        self._reader: asyncio.Future[InferAnswer | StreamEnd] | None = None
+        """Waits in `take`; None = nobody does."""
 
     def put(self, frame: InferAnswer) -> None:
         """One more. It may be too much for what all readers have left, and then end this stream or another."""
         if self._end is not None:
             return
+        if self._give(frame):
+            self._taken += 1
+            return
         size_bytes = frame_bytes(frame)
         self._frames.append((frame, size_bytes))
-        self._changed.set()
         behind = self._unread.add(self, size_bytes)
         if behind is not None:
             behind.end_unread()
@@ -70,20 +73,19 @@ class WorkerStream:
     def end(self, end: StreamEnd) -> None:
         """No more frames; the first end counts. Those that wait are still given."""
         self._end = self._end or end
-        self._changed.set()
+        self._give(self._end)
 
     async def take(self) -> InferAnswer | StreamEnd:
-        """The next frame, or the end behind the last one."""
-        while True:
-            if self._frames:
-                frame, size_bytes = self._frames.popleft()
-                self._unread.take(self, size_bytes)
-                self._taken += 1
-                return frame
-            if self._end is not None:
-                return self._end
-            self._changed.clear()
-            await self._changed.wait()
+        """The next frame, or the end behind the last one. One reader; one that was cancelled may have missed a frame."""
+        if self._frames:
+            frame, size_bytes = self._frames.popleft()
+            self._unread.take(self, size_bytes)
+            self._taken += 1
+            return frame
+        if self._end is not None:
+            return self._end
+        self._reader = asyncio.get_running_loop().create_future()
+        return await self._reader
 
     def leave(self) -> None:
         """Nobody takes what waits."""
@@ -108,5 +110,11 @@ class WorkerStream:
         )
         # What the worker still said of it is of no use: its frames have a gap.
         self._end = StreamEnd(error=error)
-        self._changed.set()
         self._cancel()
+
+    def _give(self, item: InferAnswer | StreamEnd) -> bool:
+        """To the reader that waits; False = none does."""
+        if self._reader is None or self._reader.done():
+            return False
+        self._reader.set_result(item)
+        return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from atheria_contract import names
-from atheria_server.core.errors import CallError, NotBegunError, TooLargeError
+from atheria_server.core.errors import CallError, NotBegunError, TooLargeError, UnreadError
 from atheria_server.transport.status_details import TRAILER, status_details
 
 HTTP_STATUS: Final = {
@@ -45,8 +45,8 @@ def grpc_trailers(error: CallError) -> tuple[tuple[str, str | bytes], ...]:
 
 
 def _may_retry(error: CallError) -> bool:
-    """Whether the same call may succeed a little later."""
-    return error.code in REFUSALS and not isinstance(error, TooLargeError)
+    """Whether the same call may succeed a little later. One that was read too slowly would be again; `from_frame` continues it."""
+    return error.code in REFUSALS and not isinstance(error, TooLargeError | UnreadError)
 
 
 def _refusal(error: CallError) -> dict[str, str]:

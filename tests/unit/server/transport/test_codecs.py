@@ -22,6 +22,7 @@ from atheria_server.core.errors import (
     NotBegunError,
     TooLargeError,
     UnavailableError,
+    UnreadError,
 )
 from atheria_server.core.infer import InferAnswer
 from atheria_server.transport import grpc_codec, rest_codec
@@ -161,7 +162,9 @@ def test_every_failure_has_a_status_in_both_protocols() -> None:
 def test_only_what_may_pass_later_is_worth_a_retry() -> None:
     assert ("retry-after-ms", "1000") in grpc_trailers(FullError("x"))
     assert http_headers(FullError("x")) == {"retry-after": "1"}
-    assert "retry-after-ms" not in dict(grpc_trailers(TooLargeError("x")))
+    for never in (TooLargeError("x"), UnreadError("x")):
+        assert "retry-after-ms" not in dict(grpc_trailers(never))
+        assert not http_headers(never)
     assert not grpc_trailers(InvalidCallError("x"))
 
 
