@@ -95,7 +95,8 @@ class Cluster:
             done = subprocess.run(
                 [*self.command(program), *arguments],
                 capture_output=True,
-                text=True,
+                # Both read and write it in every locale.
+                encoding="utf-8",
                 errors="replace",
                 timeout=timeout_seconds,
                 env=self.full_environment(),

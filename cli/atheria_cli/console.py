@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import re
+import sys
 from typing import Final
 
 from rich.console import Console
@@ -12,13 +16,26 @@ from rich.table import Table
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ENDLESS: Final = 10_000
 """Columns of what is no terminal."""
+_AS_JSON: Final = "atheria.as-json"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Codecs call it for characters that an encoding lacks: as JSON writes them, so that a JSON document stays one."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(_AS_JSON, _escaped)
 
 
 def make_console() -> Console:
     """Of standard output. What is piped is read by programs: a name that is cut to fit would be another name.
 
-    Texts come from models and clusters: brackets and `:words:` in them mean nothing to it.
+    Texts come from models and clusters: brackets and `:words:` in them mean nothing to it, and no character in them ends the command.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_AS_JSON)
     console = Console(markup=False, emoji=False)
     return console if console.is_terminal else Console(markup=False, emoji=False, width=_ENDLESS)
 

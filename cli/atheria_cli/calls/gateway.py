@@ -157,7 +157,8 @@ def forwarded(cluster: KubectlCommand) -> Iterator[str]:
         env=cluster.full_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         lines: queue.Queue[str | None] = queue.Queue()
         reader = threading.Thread(

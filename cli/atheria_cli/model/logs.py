@@ -91,13 +91,13 @@ def print_logs(
 
 
 def _lines(command: list[str], environment: Mapping[str, str]) -> Iterator[str]:
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
             command,
             env=dict(environment),
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
             errors="replace",
         )
         try:
@@ -118,7 +118,7 @@ def parsed(line: str) -> dict[str, Any]:
     try:
         # NaN, and what is too large for a number, are words here: JSON has no numbers for them.
         fields = json.loads(text, parse_constant=str, parse_float=_finite)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         fields = {"text": text}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from typer.testing import CliRunner
 
 from atheria_cli.__main__ import app
 from atheria_cli.cluster import Cluster
-from atheria_cli.console import print_line
+from atheria_cli.console import make_console, print_line
 
 NAME = "a-model-with-a-name-that-is-longer-than-a-narrow-terminal-is-wide"
 BODY: dict[str, Any] = {
@@ -79,3 +81,20 @@ def test_brackets_in_what_the_cluster_says_are_shown(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Cluster, "kubectl", lambda *_: json.dumps(body))
     done = CliRunner().invoke(app, ["get", NAME])
     assert said in done.output
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "ascii"])
+def test_a_character_that_the_encoding_of_the_output_lacks_is_written_as_json_writes_it(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "half \ud800, café → 🚲"
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding))
+    console = make_console()
+    print_line(console, said)
+    console.print_json(json.dumps([said]))
+    sys.stdout.flush()
+    line, _, document = out.getvalue().decode(encoding).partition("\n")
+    assert line.startswith("half \\ud800, caf")
+    assert json.loads(f'"{line}"') == said
+    assert json.loads(document) == [said]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from atheria_cli.cluster import Cluster
+from atheria_cli.console import make_console, print_line
 from atheria_cli.errors import CommandError, ExitCode
 from atheria_cli.model.logs import parsed, pod_selector, print_logs, readable
 from atheria_cli.options import Output
@@ -90,3 +94,39 @@ def test_a_number_that_is_too_large_is_shown_as_it_was_written_and_the_line_stay
     told = json.loads(json.dumps(parsed(line), allow_nan=False))
     assert (told["loss"], told["rates"]) == ("1e999", ["-1E+400", 0.5])
     assert readable(line).endswith('loss=1e999 rates=["-1E+400", 0.5]')
+
+
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a": ', "}")], ids=["lists", "objects"])
+def test_a_line_that_is_nested_too_deep_to_be_read_is_text_and_what_can_be_read_can_be_written(
+    begin: str, end: str
+) -> None:
+    for depth in (*range(600, 1_000), 5_000):
+        text = f'{{"message": {begin * depth}0{end * depth}}}'
+        line = f"[pod/qca-1/server] {text}"
+        told = json.dumps(parsed(line), allow_nan=False)
+        shown = readable(line)
+    assert json.loads(told)["text"] == text
+    assert shown == f"qca-1/server {text}"
+
+
+_TEXTS = st.text(st.characters(exclude_characters="\r\n"), max_size=30)
+"""Halves of surrogate pairs too, which JSON can name and no encoding has."""
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | _TEXTS,
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(_TEXTS, one, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(of_pod=_TEXTS | _VALUES.map(json.dumps) | st.dictionaries(_TEXTS, _VALUES).map(json.dumps))
+def test_no_line_of_a_pod_ends_the_command(of_pod: str) -> None:
+    out = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        stdout = io.TextIOWrapper(out, encoding="utf-8")
+        patch.setattr(sys, "stdout", stdout)
+        console = make_console()
+        for line in (of_pod, f"[pod/qca-1/server] {of_pod}"):
+            print_line(console, readable(line))
+            print_line(console, json.dumps(parsed(line), allow_nan=False))
+        stdout.flush()
+    assert out.getvalue().decode().strip()
