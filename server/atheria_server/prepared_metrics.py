@@ -87,6 +87,10 @@ class PreparedModel:
                 "option",
             ),
         }
+        self._judged_loss = gauge(
+            names.METRIC_JUDGED_LOSS,
+            "How far the answers with all options are from those with none, as evaluate --loss judged it; +Inf where it was no number.",
+        )
         self._loss_limit = gauge(
             names.METRIC_OPTION_LOSS_LIMIT,
             "How far all options together may move the answers, 0 to 1, by the kept evaluation.",
@@ -109,6 +113,7 @@ class PreparedModel:
             self._values,
             self._limits,
             *self._options.values(),
+            self._judged_loss,
             self._loss_limit,
             self._cache_precision,
             *self._cache_by_key.values(),
@@ -129,7 +134,8 @@ class PreparedModel:
         for option, figure, value in kept_figures(report.get("evaluation") or {}):
             self._options[figure].labels(self._model, option).set(value)
         if (judged := kept_loss(report.get("evaluation") or {})) is not None:
-            self._loss_limit.labels(self._model).set(judged[1])
+            self._judged_loss.labels(self._model).set(judged.loss)
+            self._loss_limit.labels(self._model).set(judged.limit)
         cache = report.get("kv_cache") or {}
         if cache:
             self._cache_precision.labels(self._model, cache["precision"]).set(1)

@@ -37,7 +37,7 @@ class Checklist:
     subject: str
     """What was measured: source, precision, compilation, device."""
     lines: tuple[Line, ...]
-    figures: Mapping[str, float | str]
+    figures: Mapping[str, float | str | None]
     """What the summary tells beside the verdict."""
 
     @property

@@ -21,6 +21,8 @@ SAVED_BYTES: Final = "SavedBytes"
 LOSS: Final = "Loss"
 LOSS_LIMIT: Final = "lossLimit"
 """Of a summary: what all options together may lose."""
+LOSS_OF: Final = "lossOf"
+"""Of a summary: whose loss that limit is for, COMBINED or an option that is alone."""
 FIGURES: Final = (SPEED_UP, SAVED_BYTES, LOSS)
 """Endings of the keys of a summary, behind an option's name."""
 
@@ -36,6 +38,22 @@ class OptionRun:
     """Weights, and keys and values at their most."""
     texts: tuple[tuple[int, ...], ...]
     """Tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedLoss:
+    """What all options together lose, against what they were allowed when that was measured."""
+
+    option: str
+    """COMBINED, or the option that is alone."""
+    loss: float
+    """Infinite where what was measured is no number."""
+    limit: float
+
+    @property
+    def is_too_much(self) -> bool:
+        """As the evaluation's own line judges."""
+        return self.loss > self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +114,20 @@ def lines(
 
 def figures(
     found: Sequence[OptimizationMetrics], *, most_loss: float | None = None
-) -> dict[str, float | str]:
-    """By option and figure, for the summary; a speed-up whose rounds disagree, and a loss that is no number, are left out."""
-    told: dict[str, float | str] = {} if most_loss is None else {LOSS_LIMIT: most_loss}
+) -> dict[str, float | str | None]:
+    """By option and figure, for the summary; a speed-up whose rounds disagree, and a loss that is no number, are left out. But the loss
+    that `most_loss` limits stands first, as a summary without room loses its last ones, not rounded, and as None where it is no number."""
+    told: dict[str, float | str | None] = {}
+    if most_loss is not None and found:
+        judged = found[-1]
+        loss = judged.accuracy_loss if math.isfinite(judged.accuracy_loss) else None
+        told = {LOSS_LIMIT: most_loss, LOSS_OF: judged.name, judged.name + LOSS: loss}
     for one in found:
         if one.speed_up.is_result:
             told[one.name + SPEED_UP] = round(one.speed_up.median, 2)
         told[one.name + SAVED_BYTES] = one.memory_saved_bytes
         if math.isfinite(one.accuracy_loss):
-            told[one.name + LOSS] = round(one.accuracy_loss, 4)
+            told.setdefault(one.name + LOSS, round(one.accuracy_loss, 4))
     return told
 
 
@@ -113,16 +136,19 @@ def kept_figures(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]
     for key, value in summary.items():
         for figure in FIGURES:
             option = key.removesuffix(figure)
-            if option and option != key and isinstance(value, int | float) and not isinstance(value, bool):
-                yield option, figure, float(value)
+            if option and option != key and (number := _number(value)) is not None:
+                yield option, figure, number
 
 
-def kept_loss(summary: Mapping[str, Any]) -> tuple[float, float] | None:
-    """What all options together lose, and what they were allowed when that was measured; None where one of the two is not known."""
-    losses = {option: value for option, figure, value in kept_figures(summary) if figure == LOSS}
-    # Of one option alone nothing is combined.
-    loss = losses.get(COMBINED) if len(losses) != 1 else next(iter(losses.values()))
-    limit = summary.get(LOSS_LIMIT)
-    if loss is None or isinstance(limit, bool) or not isinstance(limit, int | float):
+def kept_loss(summary: Mapping[str, Any]) -> JudgedLoss | None:
+    """Of what `figures` told with a limit; None of any other summary."""
+    option, limit = summary.get(LOSS_OF), _number(summary.get(LOSS_LIMIT))
+    if not isinstance(option, str) or limit is None or option + LOSS not in summary:
         return None
-    return loss, float(limit)
+    told = summary[option + LOSS]
+    loss = math.inf if told is None else _number(told)
+    return None if loss is None else JudgedLoss(option=option, loss=loss, limit=limit)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

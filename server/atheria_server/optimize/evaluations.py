@@ -52,10 +52,12 @@ def warn_of_loss(summary: Mapping[str, Any] | None) -> None:
     """Into the log, where all options together lose more than was allowed when they were measured. The server serves all the same:
     whoever can write to the cache could have written this."""
     judged = kept_loss(summary or {})
-    if judged is not None and judged[0] > judged[1]:
+    if judged is not None and judged.is_too_much:
         _LOG.warning(
-            "event=options_lose_too_much loss_share=%g allowed_share=%g next=%r",
-            *judged,
+            "event=options_lose_too_much option=%s loss_share=%g allowed_share=%g next=%r",
+            judged.option,
+            judged.loss,
+            judged.limit,
             "turn one option off, or evaluate again with a larger --loss",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -41,10 +42,17 @@ def test_the_options_of_a_kept_evaluation_are_told_from_the_start() -> None:
 
 
 def test_what_a_kept_evaluation_allows_all_options_to_lose_is_told_beside_what_they_lose() -> None:
-    text = told({"combinedLoss": 0.03, "lossLimit": 0.02})
-    assert values(text, names.METRIC_OPTION_LOSS) == {"combined": 0.03}
-    assert values(text, names.METRIC_OPTION_LOSS_LIMIT) == {"": 0.02}
-    assert values(told({"combinedLoss": 0.03}), names.METRIC_OPTION_LOSS_LIMIT) == {}
+    # The same two series whether the limit is for one option alone or for all, and above it where the loss is no number.
+    for option, loss, expected in (
+        ("combined", 0.03, 0.03),
+        ("weights", 0.01, 0.01),
+        ("combined", None, math.inf),
+    ):
+        text = told({f"{option}Loss": loss, "lossOf": option, "lossLimit": 0.02})
+        assert values(text, names.METRIC_JUDGED_LOSS) == {"": expected}
+        assert values(text, names.METRIC_OPTION_LOSS_LIMIT) == {"": 0.02}
+    for name in (names.METRIC_JUDGED_LOSS, names.METRIC_OPTION_LOSS_LIMIT):
+        assert values(told({"combinedLoss": 0.03}), name) == {}
 
 
 def test_without_an_evaluation_and_without_a_cache_there_are_no_such_series() -> None:

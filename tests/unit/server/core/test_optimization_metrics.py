@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -144,25 +145,64 @@ def one_with(name: str, loss: float) -> OptimizationMetrics:
     return OptimizationMetrics(name=name, memory_saved_bytes=0, speed_up=ratio, accuracy_loss=loss)
 
 
+NO_NUMBER = float("nan")
+
+
 @pytest.mark.parametrize(
     ("found", "most", "expected"),
     [
-        ([one_with("weights", 0.01), one_with("combined", 0.03)], 0.02, (0.03, 0.02)),
-        ([one_with("weights", 0.03), one_with("combined", 0.01)], 0.02, (0.01, 0.02)),
-        ([one_with("kvCache", 0.04)], 0.02, (0.04, 0.02)),
+        ([one_with("weights", 0.01), one_with("combined", 0.03)], 0.02, ("combined", 0.03, 0.02)),
+        ([one_with("weights", 0.03), one_with("combined", 0.01)], 0.02, ("combined", 0.01, 0.02)),
+        ([one_with("kvCache", 0.04)], 0.02, ("kvCache", 0.04, 0.02)),
         ([one_with("kvCache", 0.04)], None, None),
-        ([one_with("kvCache", float("nan"))], 0.02, None),
+        ([one_with("kvCache", NO_NUMBER)], 0.02, ("kvCache", math.inf, 0.02)),
+        ([one_with("weights", 0.01), one_with("combined", NO_NUMBER)], 0.02, ("combined", math.inf, 0.02)),
+        (
+            [one_with("weights", 0.01), one_with("kvCache", 0.01), one_with("combined", math.inf)],
+            0.02,
+            ("combined", math.inf, 0.02),
+        ),
         ([], 0.02, None),
     ],
 )
-def test_what_all_options_together_lose_is_kept_with_what_is_allowed(
-    found: list[OptimizationMetrics], most: float | None, expected: tuple[float, float] | None
+def test_what_all_options_together_lose_is_kept_with_what_is_allowed_and_no_number_is_the_worst_loss(
+    found: list[OptimizationMetrics], most: float | None, expected: tuple[str, float, float] | None
 ) -> None:
-    summary = json.loads(json.dumps(figures(found, most_loss=most)))
-    assert kept_loss(summary) == expected
+    summary = json.loads(json.dumps(figures(found, most_loss=most), allow_nan=False))
+    judged = kept_loss(summary)
+    assert (judged and (judged.option, judged.loss, judged.limit)) == expected
     assert {option for option, _, _ in kept_figures(summary)} == {one.name for one in found}
 
 
-@pytest.mark.parametrize("wrong", [{"lossLimit": "0.1"}, {"lossLimit": True}, {"combinedLoss": None}])
+@pytest.mark.parametrize("loss", [0.01, 0.020004, 0.03, NO_NUMBER])
+def test_what_is_kept_is_too_much_where_the_evaluation_says_that_it_fails(loss: float) -> None:
+    found = [one_with("weights", 0.01), one_with("combined", loss)]
+    *_, last = lines(found, loss="loss", note="", most_loss=0.02)
+    judged = kept_loss(json.loads(json.dumps(figures(found, most_loss=0.02))))
+    assert judged is not None
+    assert judged.is_too_much == (last.result == "fail")
+
+
+def test_what_the_limit_is_for_is_kept_where_the_summary_has_no_room_for_all() -> None:
+    found = [one_with(f"an option of a long name {number}", 0.01) for number in range(9)]
+    found.append(one_with("combined", 0.03))
+    told = figures(found, most_loss=0.02)
+    summary = json.loads(Checklist(subject="s", lines=(), figures=told).summary())
+    assert summary.keys() < {*told, "passed", "counts", "failed"}
+    judged = kept_loss(summary)
+    assert judged is not None
+    assert (judged.option, judged.loss) == ("combined", 0.03)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lossLimit": "0.1"}, {"lossLimit": True}, {"lossOf": 7}, {"lossOf": None}, {"combinedLoss": "much"}],
+)
 def test_a_kept_summary_that_somebody_wrote_is_not_believed_to_have_figures(wrong: dict[str, object]) -> None:
-    assert kept_loss({"combinedLoss": 0.5, "lossLimit": 0.1, **wrong}) is None
+    written = {"combinedLoss": 0.5, "lossOf": "combined", "lossLimit": 0.1}
+    assert kept_loss(written) is not None
+    assert kept_loss({**written, **wrong}) is None
+
+
+def test_a_loss_that_is_not_in_the_summary_is_not_taken_for_one_that_is_no_number() -> None:
+    assert kept_loss({"weightsLoss": 0.01, "lossOf": "combined", "lossLimit": 0.1}) is None

@@ -55,9 +55,12 @@ def test_one_that_is_too_large_is_refused(config: ServingConfig) -> None:
 def test_options_that_lose_more_than_was_allowed_are_in_the_log_with_what_to_do(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for summary in (None, {}, {"combinedLoss": 0.02, "lossLimit": 0.02}, {"combinedLoss": 0.9}):
+    limited = {"weightsLoss": 0.01, "lossOf": "combined", "lossLimit": 0.02}
+    for summary in (None, {}, {**limited, "combinedLoss": 0.02}, {"combinedLoss": 0.9}):
         warn_of_loss(summary)
     assert not caplog.records
-    warn_of_loss({"weightsLoss": 0.01, "combinedLoss": 0.03, "lossLimit": 0.02})
-    assert "event=options_lose_too_much loss_share=0.03 allowed_share=0.02" in caplog.text
+    warn_of_loss({**limited, "combinedLoss": 0.03})
+    assert "event=options_lose_too_much option=combined loss_share=0.03 allowed_share=0.02" in caplog.text
     assert "turn one option off" in caplog.text
+    warn_of_loss({**limited, "combinedLoss": None})
+    assert "option=combined loss_share=inf allowed_share=0.02" in caplog.text
