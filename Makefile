@@ -17,7 +17,8 @@ setup: ## prepare everything the other targets need (uv, .venv, system packages)
 
 .PHONY: demo
 demo: setup ## bring a cluster up, install Atheria, serve a model, scale it to zero and wake it (CONTEXT=name [VALUES=file]: on your own cluster; without root or Linux: as processes)
-	@if [ -z "$(CONTEXT)" ] && { [ -z "$${KUBECONFIG:-}" ] || [ "$$KUBECONFIG" = "$(KUBECONFIG_LOCAL)" ]; }; then
+	@asked=$$(realpath -m -- "$${KUBECONFIG:-$(KUBECONFIG_LOCAL)}")
+	if [ -z "$(CONTEXT)" ] && [ "$$asked" = "$$(realpath -m -- "$(KUBECONFIG_LOCAL)")" ]; then
 	  if ! $(BIN)/atheria-local can-run; then
 	    exec $(BIN)/atheria demo
 	  fi

@@ -66,9 +66,11 @@ def test_a_cluster_of_a_person_is_left_up_also_where_its_images_are_not_loaded()
     [
         ("", ["atheria-local can-run", "atheria-local build", "atheria-local up", "atheria-local images", "atheria demo --local"]),
         ("{root}/.local/kubeconfig", ["atheria-local can-run", "atheria-local build", "atheria-local up", "atheria-local images", "atheria demo --local"]),
+        ("{link}/.local/kubeconfig", ["atheria-local can-run", "atheria-local build", "atheria-local up", "atheria-local images", "atheria demo --local"]),
         ("/elsewhere/kubeconfig", ["atheria demo --cluster"]),
+        ("{root}/.local/kubeconfig:/elsewhere/kubeconfig", ["atheria demo --cluster"]),
     ],
-    ids=["none", "that-of-the-local-cluster", "another"],
+    ids=["none", "that-of-the-local-cluster", "the-same-by-a-link", "another", "several"],
 )  # fmt: skip
 def test_make_demo_takes_the_local_cluster_unless_a_person_names_another(
     kubeconfig: str, calls: list[str], tmp_path: Path
@@ -77,12 +79,14 @@ def test_make_demo_takes_the_local_cluster_unless_a_person_names_another(
         program = tmp_path / name
         program.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/calls\n', encoding="utf-8")
         program.chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(ROOT, target_is_directory=True)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }
     done = subprocess.run(
-        ["make", "--old-file=setup", "demo", f"BIN={tmp_path}"], cwd=ROOT, check=False,
-        env={**environment, "KUBECONFIG": kubeconfig.format(root=ROOT)}, capture_output=True, text=True, timeout=60,
+        ["make", "--old-file=setup", "demo", f"BIN={tmp_path}"], cwd=link, check=False,
+        env={**environment, "KUBECONFIG": kubeconfig.format(root=ROOT, link=link)}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "calls").read_text(encoding="utf-8").splitlines() == calls
