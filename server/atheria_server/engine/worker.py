@@ -29,7 +29,7 @@ from atheria_server.optimize.row_padding import cut, filled, padded
 
 _LOG = logging.getLogger("atheria.worker")
 FRAMES_AHEAD: Final = 4
-"""Frames a stream may be ahead of its reader; one whose frames are all made gives them all, and its place with them."""
+"""Frames a stream may be ahead of its reader, where a frame is made when it is taken."""
 REPORT_SECONDS: Final = 1.0
 """Between two reports of a continuous model that is at work."""
 _END: Final = object()
@@ -42,13 +42,15 @@ class _Stream:
     frames: Iterator[Any]
     entry: dict[str, Any]
     wanted: list[str] | None
+    made_unasked: bool
+    """A running batch makes its frames whether or not they are taken: the front has them at once, where what waits is bounded."""
     credit: int = FRAMES_AHEAD
     seconds: float = 0.0
 
     @property
     def can_advance(self) -> bool:
         """Whether there is a place for a frame, and the frame does not have to be waited for."""
-        has_place = self.credit > 0 or bool(getattr(self.frames, "complete", False))
+        has_place = self.made_unasked or self.credit > 0
         return has_place and bool(getattr(self.frames, "ready", True))
 
 
@@ -99,7 +101,8 @@ class Worker:
     def _loop(self) -> None:
         """One message, then one frame of each stream, in turn: neither keeps the other waiting for long.
 
-        A continuous model gets all messages before its step: who enters or leaves the running batch does so at once.
+        A continuous model gets all messages before its step: who enters or leaves the running batch does so at once. And all
+        frames that a step made are gone before the next one: none wait here.
         """
         while True:
             runnable = [work_id for work_id, stream in self._streams.items() if stream.can_advance]
@@ -115,6 +118,8 @@ class Worker:
                 readable = [fd for fd, _ in self._poll.poll(0)] if self._continuous else []
             for work_id in runnable:
                 if work_id in self._streams:
+                    self._advance(work_id)
+                while (stream := self._streams.get(work_id)) and stream.made_unasked and stream.can_advance:
                     self._advance(work_id)
             if self._continuous:
                 self._step()
@@ -237,7 +242,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - as above
             self._send(memory.DONE, message.work_id, _error(error))
             return
-        self._streams[message.work_id] = _Stream(frames=frames, entry=entry, wanted=message.body["wanted"])
+        self._streams[message.work_id] = _Stream(
+            frames=frames, entry=entry, wanted=message.body["wanted"], made_unasked=self._continuous
+        )
 
     def _advance(self, work_id: int) -> None:
         stream = self._streams[work_id]

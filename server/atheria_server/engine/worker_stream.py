@@ -26,7 +26,7 @@ class StreamEnd:
 
 
 class WorkerStream:
-    """At most `worker.FRAMES_AHEAD` frames wait, or all that are left once they are all made (`core.stream_places` bounds the calls,
+    """At most `worker.FRAMES_AHEAD` frames wait, or of a running batch all that are made (`core.stream_places` bounds the calls,
     `core.unread_frames` the bytes). A frame that its reader waits for goes to it at once, and never counts as one that waits."""
 
     __slots__ = (

@@ -173,7 +173,8 @@ class DeviceSharing(Protocol):
 
 
 class ReadyFrames(Protocol):
-    """What `stream_frames` of a ContinuousModel gives: an iterator that the worker advances only while it is `ready`.
+    """What `stream_frames` of a ContinuousModel gives: an iterator that the worker advances while it is `ready`, however slow
+    the reader; there must be a bounded number of frames.
 
     Its `close` ends the call; whatever the call holds is free then.
     """
@@ -181,11 +182,6 @@ class ReadyFrames(Protocol):
     @property
     def ready(self) -> bool:
         """Whether `next` gives a frame, the end or a failure at once."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether all frames are made. They are then taken at once, however slow the reader, so that the call's place is free;
-        there must be a bounded number of them."""
 
     def __next__(self) -> Frame:
         """Raises StopIteration behind the last frame."""

@@ -326,11 +326,6 @@ class TextApiFrames:
         """See ReadyFrames."""
         return self._frames.ready
 
-    @property
-    def complete(self) -> bool:
-        """See ReadyFrames."""
-        return self._frames.complete
-
     def __iter__(self) -> TextApiFrames:
         return self
 

@@ -1,7 +1,7 @@
 """One text in the making: its prompt, its tokens, and the frames that its caller takes. Used by `text.generator`.
 
 A frame ends where a piece of text is certain, so the same request has the same frames, however fast they are taken. A slow
-reader holds nobody up, not even its own text: what waits for it is bounded by the text's length.
+reader holds nobody up, not even its own text: frames leave the worker as they are made, and `core.unread_frames` bounds what waits.
 """
 
 from __future__ import annotations
@@ -98,11 +98,6 @@ class TextFrames:
     def ready(self) -> bool:
         """Whether `next` gives a frame, the end or a failure at once."""
         return self._sequence.has_frame
-
-    @property
-    def complete(self) -> bool:
-        """Whether all frames are made."""
-        return self._sequence.done
 
     def __iter__(self) -> TextFrames:
         return self

@@ -84,3 +84,28 @@ def test_a_reader_that_takes_nothing_holds_nobody_up_and_gets_every_word_once_al
     assert sum(tokens) == WORDS
     assert last.body == {}
     assert not model.api.has_work
+
+
+def test_what_is_made_of_a_text_is_with_the_front_before_more_is_made_although_nobody_reads_it(
+    front: Front, model: LoadedModel
+) -> None:
+    """The front's bound of bytes sees all of it then, however many tokens a step makes."""
+    turns, go_on, step = 10, threading.Event(), model.api.step
+    made: list[int] = []
+
+    def two_steps() -> None:
+        if len(made) == turns:
+            assert go_on.wait(120)
+        made.append(2)
+        step()
+        step()
+
+    model.api.step = two_steps
+    front.stream(model.api, SLOW, streaming=True)
+    frames = [front.take() for _ in range(max(turns, FRAMES_AHEAD) + 2)]
+    assert {one.kind for one in frames} == {memory.FRAME}
+    assert len(made) <= turns
+    go_on.set()
+    while (message := front.take()).kind != memory.DONE:
+        frames.append(message)
+    assert sum(one.arrays(one.body["outputs"])["tokens"].shape[1] for one in frames) == WORDS
