@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -61,6 +62,8 @@ CLIENT = client_secret("atheria", is_cert_managers=True)
 VALUES = ["podTls.mode=cert-manager", f"podTls.certManager.issuerRef.name={ISSUER}"]
 VOLUME = "pod-tls"
 RENEWED_EACH_SECONDS = 15
+ACCOUNT = "system:serviceaccount:cert-manager:cert-manager"
+TENANT = "tenant"
 
 
 class Release:
@@ -122,8 +125,14 @@ def cert_manager(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     cluster.kubectl("create", "namespace", QCA.namespace)
     folder = tmp_path_factory.mktemp("cert-manager")
     install(cluster, programs.kept(programs.CERT_MANAGER, "deploy/crds"))
+    # By the name of its own account, which the policy of the page knows.
+    kubeconfig = yaml.safe_load(cluster.plane.kubeconfig.read_text(encoding="utf-8"))
+    for one in kubeconfig["users"]:
+        one["user"] |= {"as": ACCOUNT, "as-groups": ["system:masters"]}
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(kubeconfig), encoding="utf-8")
     arguments = [
-        f"--kubeconfig={cluster.plane.kubeconfig}",
+        f"--kubeconfig={file}",
         f"--cluster-resource-namespace={ISSUERS_NAMESPACE}",
     ]
     with running_program(programs.CERT_MANAGER, folder, *arguments) as process:
@@ -132,7 +141,8 @@ def cert_manager(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def release(cluster: Any, cert_manager: Any) -> Release:
-    """With the issuer of the pages, which has signed what the gateway shows."""
+    """With the policy and the issuer of the page, which has signed what the gateway shows."""
+    cluster.apply(*documented("security.md", "ValidatingAdmissionPolicy"))
     cluster.apply(*documented("security.md", "ClusterIssuer"))
     found = Release(cluster)
     ready(cluster, SYSTEM_NAMESPACE, CLIENT)
@@ -156,6 +166,17 @@ def operator(cluster: Any, release: Release, tmp_path_factory: pytest.TempPathFa
         yield found
     finally:
         found.kill()
+
+
+@pytest.fixture(scope="module")
+def deployment(cluster: Any, release: Release, operator: Any) -> dict[str, Any]:
+    """The pods of a new model, demo/qca, with the issuer there again: it and the model `before` have their certificates."""
+    cluster.apply(*documented("security.md", "ClusterIssuer"))
+    release.space.apply_model(QCA.name)
+    found = eventually("pods that speak TLS", lambda: release.pods_of(QCA.name), SECONDS)
+    for model in (QCA.name, "before"):
+        ready(cluster, QCA.namespace, secret_name(model, is_cert_managers=True))
+    return found
 
 
 def ready(cluster: Any, namespace: str, name: str) -> dict[str, Any]:
@@ -201,6 +222,92 @@ def test_gateway_and_operator_get_the_files_that_they_wait_for_from_the_charts_c
     assert 89 < days <= 90
 
 
+def asked(kind: str, namespace: str, **spec: Any) -> dict[str, Any]:
+    """What somebody asks of the issuer."""
+    return {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": kind,
+        "metadata": {"name": "asked", "namespace": namespace},
+        "spec": {"issuerRef": {"name": ISSUER, "kind": "ClusterIssuer"}, **spec},
+    }
+
+
+def wanted(namespace: str = TENANT, **changed: Any) -> dict[str, Any]:
+    """A Certificate as the operator asks for it, but for what is changed; None leaves out."""
+    spec = {
+        "secretName": "asked",
+        "dnsNames": [f"qca.{namespace}.svc"],
+        "usages": ["digital signature", "server auth"],
+        **changed,
+    }
+    return asked(
+        "Certificate", namespace, **{name: value for name, value in spec.items() if value is not None}
+    )
+
+
+@pytest.fixture(scope="module")
+def tenant(cluster: Any, release: Release) -> Iterator[Any]:
+    """A namespace of a tenant: what the API server says to an object there, once it knows the policy. The administrator asks, whom
+    RBAC lets do all."""
+    cluster.kubectl("create", "namespace", TENANT)
+
+    def answer(manifest: dict[str, Any]) -> str:
+        done = cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
+        return str(done.stderr) if done.returncode else ""
+
+    eventually("the policy to be enforced", lambda: answer(wanted(usages=["client auth"])), SECONDS)
+    yield answer
+    cluster.kubectl("delete", "namespace", TENANT, "--wait=false")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"usages": ["digital signature", "client auth"]}, "usages of the issuer"),
+        ({"usages": ["digital signature", "server auth", "client auth"]}, "usages of the issuer"),
+        # Without a word of it a certificate is good for both sides.
+        ({"usages": ["digital signature"]}, "usages of the issuer"),
+        ({"usages": None}, "usages of the issuer"),
+        ({"dnsNames": ["qca.demo.svc"]}, "dnsNames of the issuer"),
+        ({"dnsNames": ["qca.tenant.svc", "qca.demo.svc"]}, "dnsNames of the issuer"),
+        ({"dnsNames": ["qca.not-tenant.svc"]}, "dnsNames of the issuer"),
+        ({"dnsNames": None}, "dnsNames of the issuer"),
+        ({"isCA": True}, "and nothing else"),
+        ({"commonName": "qca.demo.svc"}, "and nothing else"),
+        ({"uris": ["spiffe://demo/qca"]}, "and nothing else"),
+    ],
+)
+def test_the_policy_of_the_page_refuses_a_tenant_what_is_not_a_server_of_its_own(
+    tenant: Any, changed: dict[str, Any], why: str
+) -> None:
+    said = tenant(wanted(**changed))
+    assert "ValidatingAdmissionPolicy" in said
+    assert why in said
+
+
+def test_the_policy_of_the_page_lets_pass_what_the_release_asks_for_and_what_names_another_issuer(
+    tenant: Any,
+) -> None:
+    client: dict[str, Any] = {"usages": ["digital signature", "client auth"]}
+    assert tenant(wanted()) == ""
+    assert tenant(wanted(SYSTEM_NAMESPACE, **client)) == ""
+    assert tenant(wanted(**client, issuerRef={"name": "own", "kind": "Issuer"})) == ""
+    assert tenant(wanted(**client, issuerRef={"name": ISSUER})) == ""
+
+
+def test_nobody_comes_past_the_policy_of_the_page_by_a_request_or_by_changing_the_issuer_later(
+    cluster: Any, tenant: Any
+) -> None:
+    request = asked("CertificateRequest", TENANT, request="AA==", usages=["digital signature", "server auth"])
+    assert "make a Certificate" in tenant(request)
+    other = wanted(usages=["client auth"], issuerRef={"name": "own", "kind": "Issuer"})
+    cluster.apply(other)
+    said = cluster.run("apply", "-f", "-", stdin=json.dumps(wanted(usages=["client auth"])))
+    assert said.returncode != 0
+    assert "usages of the issuer" in said.stderr
+    cluster.kubectl("delete", "certificate", "asked", "-n", TENANT)
+
+
 def test_a_model_says_why_its_certificate_is_not_issued_and_changes_to_tls_when_it_is(
     cluster: Any, release: Release, operator: Any
 ) -> None:
@@ -219,11 +326,8 @@ def test_a_model_says_why_its_certificate_is_not_issued_and_changes_to_tls_when_
 
 
 @pytest.fixture
-def pod(cluster: Any, release: Release, operator: Any, tmp_path: Path) -> MountedSecret:
-    """The volume of the pods of a new model, demo/qca."""
-    release.space.apply_model(QCA.name)
-    deployment = eventually("pods that speak TLS", lambda: release.pods_of(QCA.name), SECONDS)
-    ready(cluster, QCA.namespace, secret_name(QCA.name, is_cert_managers=True))
+def pod(cluster: Any, deployment: dict[str, Any], tmp_path: Path) -> MountedSecret:
+    """The volume of the pods of demo/qca."""
     return MountedSecret(cluster, QCA.namespace, volume_of(deployment), tmp_path / "pod")
 
 
@@ -292,7 +396,7 @@ async def test_calls_pass_by_mutual_tls_and_none_is_lost_while_cert_manager_rene
 
 
 def test_the_operator_puts_a_certificate_right_that_somebody_changed(
-    cluster: Any, release: Release, operator: Any
+    cluster: Any, operator: Any, deployment: dict[str, Any]
 ) -> None:
     name = secret_name(QCA.name, is_cert_managers=True)
     operator.terminate()
@@ -307,7 +411,7 @@ def test_the_operator_puts_a_certificate_right_that_somebody_changed(
 
 
 def test_what_is_left_behind_goes_by_the_commands_of_the_page(
-    cluster: Any, release: Release, operator: Any
+    cluster: Any, release: Release, operator: Any, deployment: dict[str, Any]
 ) -> None:
     page = (Path(__file__).parents[3] / "docs" / "security.md").read_text(encoding="utf-8")
     after = page.partition("# after cert-manager\n")[2].partition("# after internal")[0]
