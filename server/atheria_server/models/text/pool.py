@@ -24,7 +24,8 @@ class Slot(Protocol):
         """The last of them, that a pass reads: those before them no layer sees any more."""
 
     def truncate(self, length: int) -> None:
-        """Forget the positions from `length` on: tokens that were proposed and not accepted. Not before those of the last step."""
+        """Forget the positions from `length` on: tokens that were proposed and not accepted. Before those of the last
+        step no more than the pool was made for."""
 
     def close(self, content: Sequence[int] = ()) -> None:
         """Free it, at once. `content` = one number for each position, that later calls may use again; () = none."""
