@@ -28,7 +28,13 @@ from atheria_server.core.errors import (
 )
 from atheria_server.core.infer import InferAnswer, InferRequest
 from atheria_server.core.padding import PaddingError
-from atheria_server.core.request import PRIORITY_DEFAULT, PRIORITY_HIGHEST, PRIORITY_LOWEST
+from atheria_server.core.protocol_parameters import (
+    FROM_FRAME,
+    first_frame,
+    of_model,
+    patience_seconds,
+    priority,
+)
 from atheria_server.core.tensors import TensorError, datatype_of
 from atheria_server.engine import bodies
 from atheria_server.engine.caller import CALLER
@@ -51,21 +57,6 @@ from atheria_server.tracing import Tracing
 _LOG = logging.getLogger("atheria.service")
 VERSION: Final = "1"
 """Of the model; a server has one."""
-FROM_FRAME: Final = "from_frame"
-"""Of a stream: index of the first frame that the caller wants. Earlier ones are computed and not sent."""
-PROTOCOL_PARAMETERS: Final = frozenset(
-    {
-        FROM_FRAME,
-        "triton_enable_empty_final_response",
-        "sequence_id",
-        "sequence_start",
-        "sequence_end",
-        "priority",
-        "timeout",
-        "binary_data_output",
-    }
-)
-"""Request parameters that belong to the protocol, not to the model. `timeout` is in microseconds."""
 
 _NEARLY_SECONDS: Final = 0.01
 _NO_SPANS: Final = nullcontext()
@@ -205,7 +196,7 @@ class ModelService:
                 self.listener.call_began()
             ends_at = _ends_at(request)
             call = await self._checked(request, ends_at, streaming=True)
-            first = _first_frame(request.parameters)
+            first = first_frame(request.parameters)
             with self._computing(call, request.request_id):
                 async with aclosing(self.engine.stream(call, _left(ends_at))) as frames:
                     index = 0
@@ -298,8 +289,8 @@ class ModelService:
 
     def _check(self, request: InferRequest, *, streaming: bool) -> Call:
         self.check_name(request.model_name, request.model_version)
-        parameters = {n: v for n, v in request.parameters.items() if n not in PROTOCOL_PARAMETERS}
-        priority = _priority(request.parameters)
+        parameters = of_model(request.parameters)
+        asked_priority = priority(request.parameters)
         if not self.described:
             api = self._chosen(parameters)
             if api.stream and not streaming:
@@ -309,7 +300,7 @@ class ModelService:
                 parameters,
                 request.outputs,
                 streaming=streaming or api.enable_async,
-                priority=priority,
+                priority=asked_priority,
             )
         known = [spec.name for spec in self.metadata.outputs]
         for name in request.outputs:
@@ -319,7 +310,7 @@ class ModelService:
         try:
             valid = self.api.validate(request.inputs, parameters, streaming=streaming)
             streaming = streaming or self.continuous
-            return described_call(valid, request.outputs, streaming=streaming, priority=priority)
+            return described_call(valid, request.outputs, streaming=streaming, priority=asked_priority)
         except (InvalidRequestError, TensorError, PaddingError) as error:
             raise InvalidCallError(str(error)) from error
 
@@ -442,52 +433,15 @@ async def _next(frames: AsyncGenerator[InferAnswer], ends_at: float | None) -> I
             return await anext(frames, None)
 
 
-def _timeout(request: InferRequest) -> float | None:
-    """Seconds that the caller still waits: the call's own deadline or the protocol's `timeout`, whichever is less."""
-    asked = _microseconds(request.parameters)
-    known = [seconds for seconds in (request.timeout_seconds, asked) if seconds is not None]
-    return min(known, default=None)
-
-
 def _ends_at(request: InferRequest) -> float | None:
     """Time of the event loop from which the caller waits no more; None = there is none."""
-    timeout = _timeout(request)
+    timeout = patience_seconds(request)
     return None if timeout is None else asyncio.get_running_loop().time() + timeout
 
 
 def _left(ends_at: float | None) -> float | None:
     """Seconds until then."""
     return None if ends_at is None else max(0.0, ends_at - asyncio.get_running_loop().time())
-
-
-def _first_frame(parameters: Mapping[str, Scalar]) -> int:
-    value = parameters.get(FROM_FRAME, 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidCallError(
-            f"parameter {FROM_FRAME} is {value!r}; expected the index of a frame, a whole number from 0"
-        )
-    return value
-
-
-def _priority(parameters: Mapping[str, Scalar]) -> int:
-    value = parameters.get("priority", 0)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= PRIORITY_LOWEST:
-        raise InvalidCallError(
-            f"parameter priority is {value!r}; expected {PRIORITY_HIGHEST} (first) to {PRIORITY_LOWEST} (last), "
-            f"or 0 for {PRIORITY_DEFAULT}"
-        )
-    return value or PRIORITY_DEFAULT
-
-
-def _microseconds(parameters: Mapping[str, Scalar]) -> float | None:
-    value = parameters.get("timeout")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidCallError(
-            f"parameter timeout is {value!r}; expected microseconds, a whole number from 0"
-        )
-    return value / 1e6 if value else None
 
 
 @contextmanager

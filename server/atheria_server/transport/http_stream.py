@@ -20,7 +20,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from atheria_server.core.errors import CallError, InvalidCallError
 from atheria_server.core.infer import InferRequest
-from atheria_server.engine.service import FROM_FRAME, ModelService
+from atheria_server.core.protocol_parameters import FROM_FRAME
+from atheria_server.engine.service import ModelService
 from atheria_server.transport import rest_codec as codec
 from atheria_server.transport.frame_session import (
     SLOW,
