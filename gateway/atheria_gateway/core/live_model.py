@@ -123,10 +123,10 @@ def _parameters(values: Mapping[str, Any]) -> tuple[tuple[str, Scalar], ...]:
 
 
 def _why_no_cost(cost: Mapping[str, Any]) -> str | None:
-    """Of the operator's sums (its domain/cost.py), which have a price where the hardware profile has one."""
+    """Of the operator's sums (its domain/cost.py), which begin anew every day and have a price where the hardware profile has one."""
     if not cost or cost.get("reservedPer1000") is not None:
         return None
-    return "no price" if cost.get("usdPerHour") is None else "no call yet"
+    return "no price" if cost.get("usdPerHour") is None else "no call in this period"
 
 
 def _decision(decisions: Any) -> LastDecision | None:

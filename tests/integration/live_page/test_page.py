@@ -113,11 +113,11 @@ def test_the_real_gateways_document_is_shown(page: Any) -> None:
 
 def test_a_cost_that_cannot_be_told_says_why(page: Any) -> None:
     unknown = {"costPer1000Usd": None, "costBasis": None}
-    words = {"qca": "no price", "waits": "no call yet", "starts": None, "wrong": 7}
+    words = {"qca": "no price", "waits": "no call in this period", "starts": None, "wrong": 7}
     answered(page, *({**QCA, **unknown, "name": name, "costUnknown": why} for name, why in words.items()))
     page.open(side=64)
     eventually("the table", lambda: len(rows(page)) == len(words), page)
-    assert [row[6] for row in rows(page)] == ["no price", "no call yet", "–", "–"]
+    assert [row[6] for row in rows(page)] == ["no price", "no call in this period", "–", "–"]
 
 
 def test_a_model_at_zero_is_woken_by_a_person_and_not_by_the_page(page: Any) -> None:

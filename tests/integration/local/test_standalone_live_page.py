@@ -95,7 +95,7 @@ def test_the_queue_and_the_cost_of_a_call_are_shown_where_a_price_is_known(tmp_p
     with running(str(manifest)) as address:
         # What a gateway counted before its first report is not known to the operator, which counts on from there.
         shows(address, "a first report", lambda found: found["queue"] == 0)
-        shows(address, "a price", lambda found: found["costUnknown"] == "no call yet")
+        shows(address, "a price", lambda found: found["costUnknown"] == "no call in this period")
         request = urllib.request.Request(
             f"{address}/v2/models/qca/infer",
             data=json.dumps(CALL).encode(),

@@ -151,7 +151,7 @@ def test_what_is_not_known_is_null_and_never_zero() -> None:
     [
         (None, None),
         ({"seconds": 60, "calls": 7}, "no price"),
-        ({"seconds": 60, "calls": 0, "usdPerHour": 0.6}, "no call yet"),
+        ({"seconds": 60, "calls": 0, "usdPerHour": 0.6}, "no call in this period"),
         ({"seconds": 60, "calls": 7, "usdPerHour": 0.6, "reservedPer1000": 0.1}, None),
         ({"seconds": 60, "calls": 7, "usdPerHour": 0, "reservedPer1000": 0}, None),
     ],
