@@ -100,7 +100,7 @@ def _check_request(index: int, text: str) -> None:
     example = '{"inputs": [{"name": "seed", "datatype": "INT64", "shape": [1], "data": [7]}]}'
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{field} is {text[:60]!r}, which is not JSON ({error}): write it like {example}"
         ) from error

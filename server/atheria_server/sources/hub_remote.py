@@ -49,7 +49,7 @@ class HubRemote:
             found = json.loads(text)
             commit = str(found["sha"])
             names = [str(entry["rfilename"]) for entry in found["siblings"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise NotReachableError(
                 f"{url} did not answer with a list of files; check HF_ENDPOINT"
             ) from error

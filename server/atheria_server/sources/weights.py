@@ -136,7 +136,7 @@ def _shards(index: Path) -> list[str]:
     try:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
         return sorted({checked_name(str(name), index.name) for name in names})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, UnusableSourceError):
             raise
         raise UnusableSourceError(f"{index.name} is damaged ({error!r}); copy it again") from error

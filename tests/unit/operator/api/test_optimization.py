@@ -128,7 +128,7 @@ def test_a_cache_is_a_folder_of_the_pod_and_the_volume_behind_it(
     assert found.cache == volume
 
 
-@pytest.mark.parametrize("text", ["{]", '"text"', "[]", '{"seed": 1}', '{"inputs": {}}'])
+@pytest.mark.parametrize("text", ["{]", '"text"', "[]", '{"seed": 1}', '{"inputs": {}}', "[" * 5_000])
 def test_a_sample_request_that_is_none_is_a_problem_with_its_place_and_an_example(
     body: Bodies, text: str
 ) -> None:

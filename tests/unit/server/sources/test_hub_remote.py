@@ -51,6 +51,21 @@ def test_without_a_mirror_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_
         resolve("hf://team/nca", cache_directory=tmp_path)
 
 
+@pytest.mark.parametrize("text", [b"<html>", b"[]", b"{}", b"[" * 5_000])
+def test_a_mirror_that_does_not_answer_as_a_hub_is_named(
+    text: bytes,
+    file_server: Any,
+    remote: Any,
+    tmp_path: Path,
+    limits: DownloadLimits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", file_server.url)
+    file_server.files["/api/models/team/nca/revision/v1"] = remote(text)
+    with pytest.raises(NotReachableError, match="did not answer with a list of files; check HF_ENDPOINT"):
+        resolve("hf://team/nca@v1", cache_directory=tmp_path, limits=limits)
+
+
 def test_the_token_does_not_follow_a_redirect(
     file_server: Any,
     remote: Any,

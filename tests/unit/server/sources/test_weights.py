@@ -68,6 +68,15 @@ def test_shards_are_found_by_their_index(
         load_into(module, tmp_path)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 1}', "[" * 5_000])
+def test_an_index_that_is_none_is_a_damaged_file(module: nn.Module, text: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(
+        UnusableSourceError, match=r"model.safetensors.index.json is damaged .* copy it again"
+    ):
+        load_into(module, tmp_path)
+
+
 def test_weights_that_share_memory_are_stored_once(tmp_path: Path) -> None:
     module = Tied()
     save_file({"embedding.weight": torch.ones(5, 3)}, tmp_path / "model.safetensors")
