@@ -433,10 +433,14 @@ class CachePool:
         slot.exact = [block]
 
     def _own_last(self, slot: Slot) -> None:
-        """Others read the last block too: go on in a copy."""
+        """Others read the last block too: go on in a copy, or where none fits in the block itself, which only the index has as well."""
+        shared = slot.exact[-1]
         if not self._make_room(1, 0):
+            self._prefixes.forget([shared])
+            if shared.references == 1:
+                return
             raise RuntimeError("no block for a copy of a shared one: a bug, report it")
-        shared, own = slot.exact[-1], self._exact.take()
+        own = self._exact.take()
         self._exact.copy(shared, own)
         self._exact.give_back(shared)
         slot.exact[-1] = own

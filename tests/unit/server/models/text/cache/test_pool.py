@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -180,6 +182,21 @@ def test_a_truncated_compressed_sequence_goes_on_from_there(length: int, exact: 
     assert (furthest(seen, tokens, first=max(0, length - 2)) == 0) is exact
     slot.close()
     assert pool.used_bytes == 0
+
+
+@pytest.mark.parametrize("precision", [CachePrecision.FULL, CachePrecision.INT8])
+def test_a_sequence_that_fills_the_budget_is_cut_back_into_a_beginning_that_was_kept_of_it(
+    precision: CachePrecision,
+) -> None:
+    settings = replace(packed(precision), recent_window=4)
+    pool = pool_of(settings, tokens=4, context=4, prefix_bytes=None)
+    slot = pool.open(4, [1, 2, 3, 4])
+    append(pool, [(slot, [1, 2, 3, 4], 4)])
+    assert pool.prefix_blocks == 1
+    slot.truncate(3)
+    assert furthest(append(pool, [(slot, [1, 2, 3, 9], 1)])[0], [1, 2, 3, 9]) == 0
+    slot.close()
+    assert pool.open(4, [1, 2, 3, 4], reusable=3).length == 0
 
 
 def test_a_nan_of_one_sequence_reaches_no_other() -> None:

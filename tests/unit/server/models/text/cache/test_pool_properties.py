@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from atheria_server.core.cache_precision import CachePrecision, CacheSettings
 from atheria_server.models.text.cache.pool import CacheFullError, CachePool, Slot
@@ -27,21 +27,29 @@ class PoolMachine(RuleBasedStateMachine):
     shape = SHAPE
     beginnings: tuple[list[int], ...] = BEGINNINGS
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = CachePool(
+    def pool_of(self, budget_bytes: int) -> CachePool:
+        return CachePool(
             self.shape,
-            72 * SHAPE.bytes_per_token,
+            budget_bytes,
             context_length=CONTEXT,
             settings=self.settings_of_pool,
             step_tokens=STEP_TOKENS,
         )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = self.pool_of(72 * SHAPE.bytes_per_token)
         self.open: dict[Slot, list[int]] = {}
         self.asked: dict[Slot, list[int]] = {}
 
-    @rule(capacity=st.integers(9, CONTEXT), beginning=st.integers(0, 2), more=st.integers(0, 1))
+    @initialize(data=st.data())
+    def has_room_for_one_context_or_more(self, data: st.DataObject) -> None:
+        least, most = self.pool.bytes_for(CONTEXT), self.pool.budget_bytes
+        self.pool = self.pool_of(data.draw(st.just(least) | st.integers(least, most)))
+
+    @rule(capacity=st.integers(1, CONTEXT), beginning=st.integers(0, 2), more=st.integers(0, 1))
     def open_one(self, capacity: int, beginning: int, more: int) -> None:
-        prompt = [*self.beginnings[beginning], more]
+        prompt = [*self.beginnings[beginning], more][:capacity]
         held = sum(self.pool.bytes_for(slot.capacity) for slot in self.open)
         fits = held + self.pool.bytes_for(capacity) <= self.pool.budget_bytes
         try:
