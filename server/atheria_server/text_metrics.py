@@ -48,6 +48,10 @@ _COUNTERS: Final = {
         names.METRIC_ACCEPTED_TOKENS,
         "Proposed tokens that were right; each saved a pass of the model.",
     ),
+    "undrafted_texts": (
+        names.METRIC_UNDRAFTED_TEXTS,
+        "Texts that ended and were at times without the draft model that they asked for.",
+    ),
     "steps": (names.METRIC_TEXT_STEPS, "Steps of the running batch."),
 }
 _GAUGES: Final = {

@@ -18,6 +18,7 @@ class TextCounts:
     reused_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    undrafted_texts: int = 0
     steps: int = 0
     active_sequences: int = 0
     waiting_sequences: int = 0

@@ -97,7 +97,7 @@ class NgramDrafter:
 
 class ModelDrafter:
     """A smaller network with the same tokens, and a cache of its own. Texts with a lead get no proposals, and none gets more of
-    them behind a pass that failed: it goes on without."""
+    them behind a pass that failed: it goes on without. `undrafted` of a text says that it was without."""
 
     def __init__(self, network: CausalModel, pool: CachePool, *, chunk: int, device: str) -> None:
         """`chunk` = most tokens of prompts that it reads in one step, all texts together."""
@@ -119,13 +119,16 @@ class ModelDrafter:
             for sequence in drafted:
                 sequence.proposed = []
                 self.forget(sequence)
+                sequence.undrafted = True
                 self._undrafted.add(sequence.sequence_id)
 
     def _propose(self, sequences: Sequence[TextSequence]) -> None:
         ready: list[tuple[TextSequence, Slot]] = []
         left = self._chunk
         for sequence in sequences:
-            if (slot := self._slot(sequence)) is None or not room(sequence):
+            slot = self._slot(sequence)
+            sequence.undrafted |= slot is None
+            if slot is None or not room(sequence):
                 continue
             known = [*sequence.prompt.tokens, *sequence.made]
             slot.truncate(min(slot.length, len(known) - 1))

@@ -232,6 +232,7 @@ class Generator:
             self._free(sequence, ())
 
     def _free(self, sequence: TextSequence, content: Sequence[int]) -> None:
+        self._counts.undrafted_texts += sequence.undrafted
         if drafter := self._drafted_by(sequence):
             drafter.forget(sequence)
         if sequence.slot is not None:

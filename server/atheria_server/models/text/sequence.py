@@ -134,6 +134,8 @@ class TextSequence:
     target_calls: int = 0
     drafted: int = 0
     accepted: int = 0
+    undrafted: bool = False
+    """It asked for a draft and was without one in some of its steps."""
     first_token_seconds: float = 0.0
     steps_to_first_token: int = 0
     finished: FinishReason | None = None

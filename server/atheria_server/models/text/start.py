@@ -14,7 +14,7 @@ import torch
 from atheria_server.core.attention_choice import AUTOMATIC, FLASH
 from atheria_server.core.cache_precision import CachePrecision
 from atheria_server.core.cache_report import CacheReport
-from atheria_server.core.cache_share import cache_share_bytes
+from atheria_server.core.cache_share import cache_share_bytes, draft_share_bytes
 from atheria_server.core.errors import PRECISION_UNSUPPORTED, ModelRefusedError
 from atheria_server.models.text.attention import can_flash, rule_of
 from atheria_server.models.text.cache.golden import continue_texts
@@ -36,6 +36,7 @@ HOST_CACHE_BYTES: Final = 1 << 30
 GOLDEN_TEXTS: Final = 40
 GOLDEN_TOKENS: Final = 16
 """On each of so many texts so many tokens at most, to measure a compressed cache."""
+_UNBOUNDED: Final = 2**62
 TIMED_STEPS: Final = 5
 TIMED_ROWS: Final = 4
 
@@ -89,24 +90,26 @@ def new_generator(
     settled = _settled(loaded, settings, context_length, device)
     wanted, settings = settings, replace(settings, cache=settled.settings)
     budget = settings.cache_bytes or _default_bytes(device, workers)
-    per_token = network.cache_shape.bytes_per_token
-    share = 1.0 if draft is None else per_token / (per_token + draft.cache_shape.bytes_per_token)
-    pool = _pool(
-        *(network, settings, int(budget * share), context_length, device),
-        keeps=settings.prefix_cache,
-        step_tokens=max(settings.prompt_tokens_per_step, 1 + DRAFT_TOKENS_MAX),
-    )
     drafters: dict[str, Drafter] = {"ngram": NgramDrafter()}
-    if draft is not None:
-        drafters["draft"] = ModelDrafter(
-            draft,
-            _pool(draft, settings, int(budget * (1 - share)), context_length, device, keeps=False),
-            chunk=settings.prompt_tokens_per_step,
-            device=device,
+    of_draft = 0
+    try:
+        if draft is not None:
+            of_draft = _draft_bytes(network, draft, settings, budget, context_length)
+            draft_pool = _draft_pool(draft, settings, of_draft, context_length, device)
+            drafters["draft"] = ModelDrafter(
+                draft, draft_pool, chunk=settings.prompt_tokens_per_step, device=device
+            )
+        pool = _pool(
+            *(network, settings, budget - of_draft, context_length, device), keeps=settings.prefix_cache
         )
+    except ValueError as error:
+        parts = f" (of {budget} bytes the draft's cache has {of_draft})" if of_draft else ""
+        raise TextSettingsError(
+            f"{error}{parts}; the parameters are cache_bytes, context_length and kv_precision"
+        ) from error
     _LOG.info(
-        "event=text_ready context_tokens=%d cache_bytes=%d bytes_per_token=%d places=%d",
-        *(context_length, budget, per_token, settings.places),
+        "event=text_ready context_tokens=%d cache_bytes=%d draft_cache_bytes=%d bytes_per_token=%d places=%d",
+        *(context_length, budget, of_draft, network.cache_shape.bytes_per_token, settings.places),
     )
     policy = SchedulePolicy(
         places=settings.places,
@@ -169,22 +172,39 @@ def _pool(
     device: str,
     *,
     keeps: bool,
-    step_tokens: int | None = None,
+    undone_tokens: int = 0,
 ) -> CachePool:
-    try:
-        return CachePool(
-            network.cache_shape,
-            budget_bytes,
-            context_length=min(context_length, network.context_length),
-            settings=settings.cache,
-            prefix_bytes=None if keeps else 0,
-            step_tokens=step_tokens,
-            device=device,
-        )
-    except ValueError as error:
-        raise TextSettingsError(
-            f"{error}; the parameters are cache_bytes, context_length and kv_precision"
-        ) from error
+    """Raises ValueError for a budget that does not hold one whole context."""
+    return CachePool(
+        network.cache_shape,
+        budget_bytes,
+        context_length=min(context_length, network.context_length),
+        settings=settings.cache,
+        prefix_bytes=None if keeps else 0,
+        step_tokens=max(settings.prompt_tokens_per_step, 1 + DRAFT_TOKENS_MAX),
+        undone_tokens=undone_tokens,
+        device=device,
+    )
+
+
+def _draft_pool(
+    draft: CausalModel, settings: TextSettings, budget_bytes: int, context_length: int, device: str
+) -> CachePool:
+    """A draft computes one step for each token that it proposes, and all of them may be wrong."""
+    return _pool(
+        *(draft, settings, budget_bytes, context_length, device), keeps=False, undone_tokens=DRAFT_TOKENS_MAX
+    )
+
+
+def _draft_bytes(
+    network: CausalModel, draft: CausalModel, settings: TextSettings, budget_bytes: int, context_length: int
+) -> int:
+    """What of the budget is the draft's. Pools without a bound say what texts take; they allocate nothing."""
+    pool = _pool(network, settings, _UNBOUNDED, context_length, "cpu", keeps=False)
+    draft_pool = _draft_pool(draft, settings, _UNBOUNDED, context_length, "cpu")
+    lengths = range(1, min(pool.context_length, draft_pool.context_length) + 1, settings.cache.group_tokens)
+    sizes = ((pool.bytes_for(tokens), draft_pool.bytes_for(tokens)) for tokens in lengths)
+    return draft_share_bytes(budget_bytes, sizes)
 
 
 def _default_bytes(device: str, workers: int) -> int:

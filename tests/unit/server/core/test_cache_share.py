@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atheria_server.core.cache_share import cache_share_bytes
+from atheria_server.core.cache_share import cache_share_bytes, draft_share_bytes
 
 TOTAL, WEIGHTS = 24_000, 4_000
 
@@ -48,3 +48,23 @@ def test_weights_and_caches_of_all_workers_fit_the_device(
         free = max(0, total - there * weights)
         planned += cache_share_bytes(total_bytes=total, free_bytes=free, own_bytes=weights, workers=workers)
     assert planned == 0 or planned + workers * weights <= total
+
+
+@given(
+    budget=st.integers(1, 10**12),
+    sizes=st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1),
+    data=st.data(),
+)
+def test_a_draft_has_room_for_whatever_texts_the_rest_has_room_for(
+    budget: int, sizes: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    of_draft = draft_share_bytes(budget, sizes)
+    assert 0 <= of_draft <= budget
+    texts = data.draw(st.lists(st.sampled_from(sizes)))
+    if sum(network for network, _ in texts) <= budget - of_draft:
+        assert sum(draft for _, draft in texts) <= of_draft
+
+
+@given(network=st.integers(1, 10**12), draft=st.integers(1, 10**12))
+def test_what_both_need_for_one_text_is_enough_for_both(network: int, draft: int) -> None:
+    assert draft_share_bytes(network + draft, [(network, draft)]) == draft

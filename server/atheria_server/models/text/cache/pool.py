@@ -45,11 +45,13 @@ class CachePool:
         settings: CacheSettings = _FULL,
         prefix_bytes: int | None = None,
         step_tokens: int | None = None,
+        undone_tokens: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         """`prefix_bytes`: most bytes of beginnings kept for later calls, within the budget; None = all of it, 0 = none.
 
         `step_tokens`: most new tokens of one sequence in a step, None = any number; what is behind a window is kept then.
+        `undone_tokens`: most tokens before those of the last step that `truncate` is asked to forget as well.
 
         Raises ValueError if settings and shape do not go together, or a sequence of `context_length` does not fit the budget.
         """
@@ -65,7 +67,12 @@ class CachePool:
         tail = (self._tokens, shape.head_size)
         exact_planes = [Plane(name=name, tail=tail, dtype=shape.dtype) for name in ("keys", "values")]
         self._sliding = (
-            Sliding(window=shape.window, step_tokens=step_tokens, block_tokens=self._tokens)
+            Sliding(
+                window=shape.window,
+                step_tokens=step_tokens,
+                block_tokens=self._tokens,
+                undone_tokens=undone_tokens,
+            )
             if shape.window and step_tokens
             else None
         )

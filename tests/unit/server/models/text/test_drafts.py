@@ -35,9 +35,17 @@ def test_what_followed_is_found_however_the_text_came(parts: list[list[int]], co
         assert ngrams.look(count) == looked_up(ngrams.tokens, count)
 
 
-def made(network: TinyNetwork, draft: TinyNetwork | None, prompts: list[tuple[int, ...]]) -> list[list[int]]:
-    """What each prompt becomes, with `draft` or without one."""
-    draft_pool = NaivePool((draft or network).cache_shape, POOL_TOKENS)
+def made(
+    network: TinyNetwork,
+    draft: TinyNetwork | None,
+    prompts: list[tuple[int, ...]],
+    *,
+    draft_tokens: int = POOL_TOKENS,
+    undrafted: int | None = None,
+) -> list[list[int]]:
+    """What each prompt becomes, with `draft` or without one; its cache has room for `draft_tokens`, and so many texts are counted
+    as `undrafted`, where that is said."""
+    draft_pool = NaivePool((draft or network).cache_shape, draft_tokens)
     drafter = ModelDrafter(draft or network, draft_pool, chunk=16, device="cpu")  # type: ignore[arg-type]
     pool = NaivePool(network.cache_shape, POOL_TOKENS)
     generator = Generator(
@@ -52,6 +60,7 @@ def made(network: TinyNetwork, draft: TinyNetwork | None, prompts: list[tuple[in
     while generator.has_work:
         generator.step()
     assert draft_pool.slots == []
+    assert undrafted in (None, generator.report()["undrafted_texts"])
     return [list(next(one).tokens) for one in frames]
 
 
@@ -64,6 +73,20 @@ def test_a_draft_that_fails_ends_no_text(failing: int) -> None:
     draft.failing_calls = {failing}
     assert made(network, draft, PROMPTS) == made(network, None, PROMPTS)
     assert draft.calls >= failing
+
+
+def test_texts_that_have_no_draft_where_they_asked_for_one_are_counted() -> None:
+    network = TinyNetwork()
+    plain = made(network, None, PROMPTS)
+    small = TinyNetwork(seed=7, layers=1)
+    assert made(network, small, PROMPTS, undrafted=0) == plain
+    # Room for the first text alone, and a context for the first alone.
+    assert made(network, small, PROMPTS, draft_tokens=30, undrafted=2) == plain
+    short = TinyNetwork(seed=7, layers=1, context_length=30)
+    assert made(network, short, PROMPTS, undrafted=2) == plain
+    failing = TinyNetwork(seed=7, layers=1)
+    failing.failing_calls = {1}
+    assert made(network, failing, PROMPTS[:1], undrafted=1) == plain[:1]
 
 
 def test_the_prompts_of_a_step_share_what_the_draft_reads(monkeypatch: pytest.MonkeyPatch) -> None:

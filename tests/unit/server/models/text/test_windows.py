@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 
 from atheria_server.models.contract import WarmupCall
 from atheria_server.models.text.api import TextApi
+from atheria_server.models.text.drafts import ModelDrafter
+from atheria_server.models.text.sequence import TextSequence
 from atheria_server.models.text.settings import TextSettingsError
 from atheria_server.optimize.loaded import LoadedModel
 from atheria_server.sources.errors import UnusableSourceError
@@ -31,6 +33,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 WINDOW = 16
+END = 0
 COMMON: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -39,7 +42,7 @@ COMMON: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
-    "eos_token_id": 0,
+    "eos_token_id": END,
     "bos_token_id": 1,
     "pad_token_id": 0,
     "sliding_window": WINDOW,
@@ -71,7 +74,9 @@ FAMILIES: dict[str, Callable[[], Any]] = {"mistral": _mistral, "qwen2": _qwen2, 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(tmp_path_factory.mktemp(request.param), FAMILIES[request.param])
+    folder = save(tmp_path_factory.mktemp(request.param), FAMILIES[request.param])
+    save(folder / "draft", FAMILIES[request.param], seed=1)
+    return folder
 
 
 def texts(folder: Path, **parameters: Any) -> list[list[int]]:
@@ -96,14 +101,47 @@ def test_texts_longer_than_the_window_are_those_that_the_library_generates(folde
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"speculation": "ngram", "draft_tokens": 16}, {"prefix_cache": False}],
-    ids=["proposed", "alone"],
+    [
+        {"speculation": "ngram", "draft_tokens": 16},
+        {"speculation": "draft", "draft_tokens": 16, "draft": "draft"},
+        {"prefix_cache": False},
+    ],
+    ids=["looked_up", "drafted", "alone"],
 )
 def test_texts_longer_than_the_window_are_the_same_with_other_settings(
     folder: Path, parameters: dict[str, Any]
 ) -> None:
     expected = [generate(folder, prompt, 24) for prompt in PROMPTS]
     assert texts(folder, prompt_tokens_per_step=8, **parameters) == expected
+
+
+@pytest.mark.parametrize("seed", [0, 1], ids=["right", "wrong"])
+def test_a_draft_whose_cache_slides_proposes_what_the_library_would_make_of_the_whole_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    folder = save(tmp_path, _mistral)
+    draft = save(folder / "draft", _mistral, seed=seed)
+    rounds: list[tuple[list[int], list[int]]] = []
+    released: list[int] = []
+    drafted: list[TextSequence] = []
+    proposing = ModelDrafter._propose
+
+    def watched(self: ModelDrafter, sequences: Sequence[TextSequence]) -> None:
+        drafted.extend(sequences)
+        proposing(self, sequences)
+        rounds.extend(([*one.prompt.tokens, *one.made], one.proposed) for one in sequences if one.proposed)
+        released.extend(slot.length - slot.held for slot in self._slots.values())
+
+    monkeypatch.setattr(ModelDrafter, "_propose", watched)
+    found = texts(folder, prompt_tokens_per_step=8, draft="draft", speculation="draft", draft_tokens=16)
+    assert found == [generate(folder, prompt, 24) for prompt in PROMPTS]
+    assert len(rounds) >= len(PROMPTS)
+    for known, proposed in rounds:
+        expected = generate(draft, known, len(proposed))
+        assert proposed[: len(expected)] == expected
+        assert len(proposed) == len(expected) or expected[-1] == END
+    assert max(released) > 0
+    assert not any(one.undrafted for one in drafted)
 
 
 def test_what_is_compressed_behind_the_window_of_all_layers_changes_no_text(tmp_path: Path) -> None:
@@ -151,6 +189,19 @@ def test_a_cache_that_holds_the_window_holds_a_context_of_any_length(tmp_path: P
         save(tmp_path / "mixed", _gemma3), cache_bytes=str(2 * BLOCK_BYTES), prompt_tokens_per_step=8
     )
     with pytest.raises(TextSettingsError, match="raise the budget"):
+        api.setup("cpu")
+
+
+def test_a_cache_that_holds_both_windows_holds_a_context_of_any_length_with_a_draft(tmp_path: Path) -> None:
+    folder = save(tmp_path, _mistral)
+    save(folder / "draft", _mistral, seed=1)
+    # Both hold a window of 16 and a step of 17 tokens, and the draft 16 more, since all that it proposes may be taken back.
+    held = (2 + 3) * BLOCK_BYTES
+    api = served(folder, cache_bytes=str(held), draft="draft", speculation="draft", prompt_tokens_per_step=8)
+    api.setup("cpu")
+    assert text_of(api, PROMPTS[-1])[0] == generate(folder, PROMPTS[-1], 24)
+    api = served(folder, cache_bytes=str(held - 1), draft="draft", prompt_tokens_per_step=8)
+    with pytest.raises(TextSettingsError, match="the draft's cache"):
         api.setup("cpu")
 
 

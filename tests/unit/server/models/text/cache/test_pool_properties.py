@@ -24,6 +24,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     settings_of_pool = CacheSettings(recent_window=4, group_tokens=4)
     largest_error = 0.0
+    undone_tokens = 0
     shape = SHAPE
     beginnings: tuple[list[int], ...] = BEGINNINGS
 
@@ -34,12 +35,15 @@ class PoolMachine(RuleBasedStateMachine):
             context_length=CONTEXT,
             settings=self.settings_of_pool,
             step_tokens=STEP_TOKENS,
+            undone_tokens=self.undone_tokens,
         )
 
     def __init__(self) -> None:
         super().__init__()
         self.pool = self.pool_of(72 * SHAPE.bytes_per_token)
         self.open: dict[Slot, list[int]] = {}
+        self.begun: dict[Slot, int] = {}
+        """Length before the furthest step: what is not older than `undone_tokens` more may be taken back."""
         self.asked: dict[Slot, list[int]] = {}
 
     @initialize(data=st.data())
@@ -59,6 +63,7 @@ class PoolMachine(RuleBasedStateMachine):
             return
         assert fits
         self.open[slot] = prompt[: slot.length]
+        self.begun[slot] = slot.length
         self.asked[slot] = prompt
 
     @precondition(lambda self: self.open)
@@ -74,6 +79,7 @@ class PoolMachine(RuleBasedStateMachine):
             rest = self.asked[slot][len(tokens) :]
             most = min(slot.capacity - slot.length, STEP_TOKENS)
             count = data.draw(st.integers(1, most))
+            self.begun[slot] = max(self.begun[slot], slot.length)
             tokens += (rest + [3] * count)[:count]
             rows.append((slot, tokens, count))
         held = append(self.pool, rows)
@@ -89,6 +95,7 @@ class PoolMachine(RuleBasedStateMachine):
     def cut_back(self, data: st.DataObject) -> None:
         slot = data.draw(st.sampled_from(list(self.open)))
         least = slot.released * 4 + WINDOW - 1 if slot.released else 0
+        assert least <= max(0, self.begun[slot] - self.undone_tokens)
         length = data.draw(st.integers(least, slot.length))
         slot.truncate(length)
         del self.open[slot][length:]
@@ -148,7 +155,7 @@ class SlidingPoolMachine(PoolMachine):
 
     @invariant()
     def no_sequence_holds_more_than_its_window_and_a_step(self) -> None:
-        most = -(-(WINDOW - 1 + STEP_TOKENS) // 4) + 1
+        most = -(-(WINDOW - 1 + self.undone_tokens + STEP_TOKENS) // 4) + 1
         assert all(
             len(slot.exact) + len(slot.packed) <= most
             for slot in self.open
@@ -170,12 +177,27 @@ class LongRecentPoolMachine(SlidingPoolMachine):
     largest_error = 0.3
 
 
+class UndoingPoolMachine(SlidingPoolMachine):
+    """Tokens of several steps are taken back, as a draft's are."""
+
+    undone_tokens = 5
+
+
+class PackedUndoingPoolMachine(PackedSlidingPoolMachine):
+    """The same with blocks that were compressed meanwhile."""
+
+    undone_tokens = 5
+
+
 TestExactPool = PoolMachine.TestCase
 TestPackedPool = PackedPoolMachine.TestCase
 TestSlidingPool = SlidingPoolMachine.TestCase
 TestPackedSlidingPool = PackedSlidingPoolMachine.TestCase
 TestLongRecentPool = LongRecentPoolMachine.TestCase
+TestUndoingPool = UndoingPoolMachine.TestCase
+TestPackedUndoingPool = PackedUndoingPoolMachine.TestCase
 TestExactPool.settings = TestPackedPool.settings = TestSlidingPool.settings = settings(
     max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestPackedSlidingPool.settings = TestLongRecentPool.settings = TestExactPool.settings
+TestUndoingPool.settings = TestPackedUndoingPool.settings = TestExactPool.settings
