@@ -13,6 +13,7 @@ import pytest
 from atheria_gateway.adapters.envoy_admin import EnvoyAdmin, parse_counters
 from atheria_gateway.core.demand import EnvoyCounters, RevisionCalls
 from atheria_gateway.core.model import ModelKey
+from tests.unit.connections import Connections
 
 QCA = ModelKey(namespace="demo", name="qca")
 
@@ -61,21 +62,21 @@ async def silent() -> AsyncIterator[tuple[EnvoyAdmin, asyncio.Event]]:
     """An admin interface that takes a question, sets the event, and says nothing."""
     asked = asyncio.Event()
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def take(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         asked.set()
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        writer.close()
+        await reader.read()
 
+    connections = Connections(take)
     with tempfile.TemporaryDirectory(prefix="gw-") as folder:
-        server = await asyncio.start_unix_server(take, f"{folder}/admin.sock")
+        server = await asyncio.start_unix_server(connections.accept, f"{folder}/admin.sock")
         admin = EnvoyAdmin(f"{folder}/admin.sock", timeout_s=0.2)
         try:
             yield admin, asked
         finally:
             await admin.close()
             server.close()
+            await connections.until_closed()
 
 
 async def test_an_envoy_that_says_nothing_is_given_up(silent: tuple[EnvoyAdmin, asyncio.Event]) -> None:

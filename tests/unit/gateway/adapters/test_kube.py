@@ -14,6 +14,7 @@ from kubernetes.aio import client
 from atheria_gateway.adapters.kube import Kube, KubeError
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.ports import Changed, Listed, ScaleTarget, Watched
+from tests.unit.connections import Connections
 
 QCA = ModelKey(namespace="demo", name="qca")
 LIMIT_S = 0.2
@@ -29,25 +30,24 @@ class ApiServer:
         self.is_watched = asyncio.Event()
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n", 1)[0]
-                self.asked.set()
-                if b"watch=true" in line:
-                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
-                    self.watching = writer
-                    self.is_watched.set()
-                elif b"/atheriamodels?" in line or b"/atheriamodels HTTP" in line:
-                    self.lists += 1
-                    body = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
-                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
-        writer.close()
+        while True:
+            line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n", 1)[0]
+            self.asked.set()
+            if b"watch=true" in line:
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
+                self.watching = writer
+                self.is_watched.set()
+            elif b"/atheriamodels?" in line or b"/atheriamodels HTTP" in line:
+                self.lists += 1
+                body = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[tuple[ApiServer, Kube]]:
     api = ApiServer()
-    listening = await asyncio.start_server(api.take, "127.0.0.1", 0)
+    connections = Connections(api.take)
+    listening = await asyncio.start_server(connections.accept, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     settings = client.Configuration(host=f"http://127.0.0.1:{port}")
     kube = Kube(client.ApiClient(configuration=settings), pod_namespace="atheria-system", timeout_s=LIMIT_S)
@@ -56,6 +56,7 @@ async def server() -> AsyncIterator[tuple[ApiServer, Kube]]:
     finally:
         await kube.close()
         listening.close()
+        await connections.until_closed()
 
 
 async def test_an_api_server_that_says_nothing_is_given_up(server: tuple[ApiServer, Kube]) -> None:

@@ -12,6 +12,7 @@ from kubernetes.aio import client
 
 from atheria_operator.adapters.kube import KubeClusterWriter
 from atheria_operator.runtime.ports import ClusterError, ObjectRef
+from tests.unit.connections import Connections
 
 REF = ObjectRef(api_version="apps/v1", kind="Deployment", namespace="demo", name="qca")
 
@@ -21,14 +22,13 @@ async def silent() -> AsyncIterator[tuple[KubeClusterWriter, asyncio.Event, list
     """An API server that takes a question, sets the event, and says nothing; and what the client tells of its calls."""
     asked = asyncio.Event()
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
-            asked.set()
-            await reader.read()
-        writer.close()
+    async def take(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
 
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    connections = Connections(take)
+    server = await asyncio.start_server(connections.accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     api = client.ApiClient(configuration=client.Configuration(host=f"http://127.0.0.1:{port}"))
     calls: list[tuple[str, int]] = []
@@ -41,6 +41,7 @@ async def silent() -> AsyncIterator[tuple[KubeClusterWriter, asyncio.Event, list
     finally:
         await api.close()
         server.close()
+        await connections.until_closed()
 
 
 async def test_an_api_server_that_says_nothing_is_given_up_and_counted(
