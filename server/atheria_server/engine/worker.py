@@ -102,7 +102,7 @@ class Worker:
         """One message, then one frame of each stream, in turn: neither keeps the other waiting for long.
 
         A continuous model gets all messages before its step: who enters or leaves the running batch does so at once. And all
-        frames that a step made are gone before the next one: none wait here.
+        frames that a step made are gone before the next one: none wait here. They go in turns, between which buffers come back.
         """
         while True:
             runnable = [work_id for work_id, stream in self._streams.items() if stream.can_advance]
@@ -119,9 +119,7 @@ class Worker:
             for work_id in runnable:
                 if work_id in self._streams:
                     self._advance(work_id)
-                while (stream := self._streams.get(work_id)) and stream.made_unasked and stream.can_advance:
-                    self._advance(work_id)
-            if self._continuous:
+            if self._continuous and not any(stream.can_advance for stream in self._streams.values()):
                 self._step()
 
     def _step(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from atheria_server.engine import memory
-from atheria_server.engine.buffers import BufferPool, BufferViews
+from atheria_server.engine.buffers import Buffer, BufferPool, BufferViews
 from atheria_server.engine.worker import FRAMES_AHEAD, Worker
 from atheria_server.optimize.loaded import LoadedModel, load_model
 
@@ -28,8 +30,12 @@ def model() -> Iterator[LoadedModel]:
 
 
 class Front:
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, worker_pool: BufferPool) -> None:
         self.sock, self.pool, self.views = sock, BufferPool(), BufferViews()
+        self.worker_pool = worker_pool
+        self._used_up: deque[int] = deque()
+        self._at_once = sock.dup()
+        self._at_once.setblocking(False)
 
     def stream(self, api: Any, work_id: int, *, streaming: bool) -> None:
         picture = np.random.default_rng(work_id).integers(0, 256, (1, 64, 64, 3), np.uint8)
@@ -50,17 +56,32 @@ class Front:
             if message.kind != memory.REPORT:
                 return message
 
+    def free(self, message: memory.Message) -> None:
+        """Give its buffer back, now or when the worker reads again."""
+        if message.buffer_id:
+            self._used_up.append(message.buffer_id)
+        with contextlib.suppress(BlockingIOError):
+            while self._used_up:
+                memory.send_short(self._at_once, memory.FREE, self._used_up[0])
+                self._used_up.popleft()
+
+    def close(self) -> None:
+        self._at_once.close()
+        self.sock.close()
+
 
 @pytest.fixture
 def front(model: LoadedModel) -> Iterator[Front]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(120)
-    thread = threading.Thread(
-        target=Worker(model.api, theirs, BufferViews(), BufferPool(), described=True).run
-    )
+    # The worker is never far ahead of who reads: a few messages fill it.
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    pool = BufferPool()
+    thread = threading.Thread(target=Worker(model.api, theirs, BufferViews(), pool, described=True).run)
     thread.start()
-    yield Front(ours)
-    ours.close()
+    front = Front(ours, pool)
+    yield front
+    front.close()
     thread.join(120)
     theirs.close()
     assert not thread.is_alive()
@@ -109,3 +130,34 @@ def test_what_is_made_of_a_text_is_with_the_front_before_more_is_made_although_n
     while (message := front.take()).kind != memory.DONE:
         frames.append(message)
     assert sum(one.arrays(one.body["outputs"])["tokens"].shape[1] for one in frames) == WORDS
+
+
+def test_a_step_that_makes_many_frames_takes_buffers_again_that_the_front_has_read(
+    front: Front, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each lent buffer costs a file handle at both ends, of which a process has few."""
+    texts, go_on, step, lend = 16, threading.Event(), model.api.step, front.worker_pool.lend
+    lent: list[int] = []
+
+    def to_the_end() -> None:
+        assert go_on.wait(120)
+        while model.api.has_work:
+            step()
+
+    def counted(size_bytes: int) -> Buffer:
+        buffer = lend(size_bytes)
+        lent.append(front.worker_pool.lent_count)
+        return buffer
+
+    monkeypatch.setattr(front.worker_pool, "lend", counted)
+    model.api.step = to_the_end
+    for work_id in range(1, texts + 1):
+        front.stream(model.api, work_id, streaming=True)
+    go_on.set()
+    ends = 0
+    while ends < texts:
+        message = front.take()
+        ends += message.kind == memory.DONE
+        front.free(message)
+    assert len(lent) > texts * WORDS // 2
+    assert max(lent) <= 4 * texts
