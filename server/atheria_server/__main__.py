@@ -19,7 +19,7 @@ from atheria_contract.serving import ServingConfigError
 from atheria_server.allocator import keep_freed_memory
 from atheria_server.core.errors import StartError
 from atheria_server.engine.imports import uncollected
-from atheria_server.engine.resources import thread_environment
+from atheria_server.engine.resources import allow_open_files, thread_environment
 from atheria_server.log import set_up_logging
 from atheria_server.settings import COMMANDS, parse_arguments
 
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = parse_arguments(given)
     except ServingConfigError as error:
         return _fail(str(error), EXIT_USAGE)
+    allow_open_files()
     # As the first process of a container it would ignore the signal until `serve` handles it.
     signal.signal(signal.SIGTERM, _end)
     from atheria_server.engine.start import worker_specs

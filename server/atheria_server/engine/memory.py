@@ -7,6 +7,7 @@ of one server.
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import struct
@@ -204,10 +205,18 @@ def send_short(sock: socket.socket, kind: int, work_id: int) -> None:
 
 
 def receive(sock: socket.socket, views: BufferViews) -> Message | None:
-    """The next message; None = the other end closed. Raises BlockingIOError on an empty non-blocking socket."""
-    data, ancillary, _, _ = sock.recvmsg(_HEADER.size, _FD_SPACE)
+    """The next message; None = the other end closed.
+
+    Raises BlockingIOError on an empty non-blocking socket, ConnectionError where the other end is gone, and any other
+    OSError where the message is lost, as this process may open no more files.
+    """
+    data, ancillary, flags, _ = sock.recvmsg(_HEADER.size, _FD_SPACE)
     if not data:
         return None
+    if flags & socket.MSG_CTRUNC:
+        raise OSError(
+            errno.EMFILE, "no file handle is left for a message's buffer; raise the limit of open files"
+        )
     kind, repeats, length, buffer_id, work_id, start, time_seconds = _HEADER.unpack(data)
     for _, _, packed in ancillary:
         views.add(buffer_id, _FD.unpack(packed)[0])

@@ -307,7 +307,12 @@ class WorkerProcess:
             message = memory.receive(self._sock, self._views)
         except BlockingIOError:
             return False
-        except OSError:
+        except ConnectionError:
+            message = None
+        except OSError as error:
+            # Such as no file handle for its buffer: what it said is lost, so nobody may wait for it.
+            _LOG.error("event=worker_unreadable error=%r", error)
+            self.give_up()
             message = None
         if message is None:
             self._loop.remove_reader(self._sock.fileno())

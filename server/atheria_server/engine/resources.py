@@ -1,15 +1,17 @@
-"""What this container may use: processors (cgroup quota) and the devices. Read once, before the workers start."""
+"""What this container may use: processors (cgroup quota), devices and file handles. Asked once, before the workers start."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
+import resource
 from pathlib import Path
 from typing import Final
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _DEVICES: Final = Path("/dev")
+OPEN_FILES: Final = 65_536
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -26,6 +28,19 @@ def processor_count(cgroup: Path = _CGROUP) -> int:
 def thread_environment(threads: int) -> dict[str, str]:
     """Variables that bound a worker's numerical threads, unless the environment already says otherwise."""
     return {name: os.environ.get(name, str(threads)) for name in THREAD_VARIABLES}
+
+
+def allow_open_files() -> int:
+    """Raise this process's bound of open files to what it may have, at most OPEN_FILES; gives the bound.
+
+    Containers often begin with 1024, which a server with many callers and streams reaches.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 def visible_devices(directory: Path = _DEVICES) -> list[str]:

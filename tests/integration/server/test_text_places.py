@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from atheria_contract.serving import ServingConfig
 from atheria_server.core.batching import BatchPolicy
-from atheria_server.core.errors import UnreadError
+from atheria_server.core.errors import UnreadError, WorkerLostError
 from atheria_server.core.infer import InferAnswer
+from atheria_server.engine import memory
 from atheria_server.engine.calls import described_call
 from atheria_server.engine.engine import Engine
 from atheria_server.engine.launch import WorkerSpec
@@ -67,6 +69,10 @@ def text(engine: Engine, seed: int, length: int = WORDS) -> AsyncGenerator[Infer
         {"image": picture}, {"max_new_tokens": length, "ignore_end": True}, streaming=True
     )
     return engine.stream(described_call(valid, (), streaming=True), None)
+
+
+async def taken(frames: AsyncGenerator[InferAnswer]) -> list[InferAnswer]:
+    return [frame async for frame in frames]
 
 
 def words(*frames: InferAnswer) -> int:
@@ -136,3 +142,26 @@ async def test_texts_that_nobody_reads_take_no_place_from_others_as_long_as_they
         )
         await whoever_leaves_without_reading_holds_nobody_up(engine)
         assert engine.unread.total_bytes == 0
+
+
+async def test_a_message_that_cannot_be_received_ends_the_worker_and_its_texts_and_the_next_one_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where the process may open no more files: nobody waits for what was lost."""
+    receive = memory.receive
+
+    def once(*arguments: Any) -> Any:
+        monkeypatch.setattr(memory, "receive", receive)
+        raise OSError(errno.EMFILE, "no file handle is left")
+
+    async with one_place() as engine:
+        frames = text(engine, 1)
+        await anext(frames)
+        monkeypatch.setattr(memory, "receive", once)
+        with pytest.raises(WorkerLostError):
+            await asyncio.wait_for(taken(frames), WAIT_SECONDS)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not engine.ready:
+                await engine.ready_changed.wait()
+                engine.ready_changed.clear()
+            assert words(*await taken(text(engine, 2))) == WORDS

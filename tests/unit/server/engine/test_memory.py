@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -91,6 +94,22 @@ def test_a_body_that_is_not_json_is_refused_and_its_buffer_is_free_again() -> No
     with pytest.raises(TypeError):
         memory.BodyWriter().seal(pool, memory.RUN, 1, {"odd": object()})
     assert pool.lent_count == 0
+
+
+def test_a_message_whose_buffer_finds_no_file_handle_says_so(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    memory.BodyWriter().seal(BufferPool(), memory.RUN, 7, {}).post(pair[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(pair[0].fileno())
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(OSError, match="no file handle") as failed:
+            memory.receive(pair[1], BufferViews())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert failed.value.errno == errno.EMFILE
 
 
 def test_the_end_of_the_other_side_is_none(pair: tuple[socket.socket, socket.socket]) -> None:

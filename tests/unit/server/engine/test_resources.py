@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from atheria_server.engine.resources import processor_count, thread_environment, visible_devices
+from atheria_server.engine.resources import (
+    processor_count,
+    thread_environment,
+    visible_devices,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +55,13 @@ def test_each_gpu_of_the_container_is_a_device(tmp_path: Path) -> None:
     for name in ("nvidia0", "nvidia3", "nvidia-uvm", "nvidiactl"):
         (tmp_path / name).touch()
     assert visible_devices(tmp_path) == ["cuda:0", "cuda:1"]
+
+
+def test_the_bound_of_open_files_is_raised_to_what_is_allowed() -> None:
+    code = (
+        "import resource; from atheria_server.engine.resources import allow_open_files;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 300));"
+        "print(allow_open_files(), allow_open_files(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["300", "300", "300", "300"]
