@@ -47,7 +47,7 @@ class JudgedLoss:
     option: str
     """COMBINED, or the option that is alone."""
     loss: float
-    """Infinite where what was measured is no number."""
+    """Infinite where what was measured is no finite number."""
     limit: float
 
     @property
@@ -146,9 +146,22 @@ def kept_loss(summary: Mapping[str, Any]) -> JudgedLoss | None:
     if not isinstance(option, str) or limit is None or option + LOSS not in summary:
         return None
     told = summary[option + LOSS]
-    loss = math.inf if told is None else _number(told)
-    return None if loss is None else JudgedLoss(option=option, loss=loss, limit=limit)
+    if not (told is None or _is_numeric(told)):
+        return None
+    loss = _number(told)
+    return JudgedLoss(option=option, loss=math.inf if loss is None else loss, limit=limit)
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A finite one. JSON as it is read has NaN, infinity, and whole numbers that no float holds."""
+    if not _is_numeric(value):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

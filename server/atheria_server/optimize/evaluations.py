@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -39,10 +40,15 @@ def kept_evaluation(config: ServingConfig) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        found = json.loads(data) if len(data) <= MAX_BYTES else None
+        # As `figures` writes what is no number: JSON has none for NaN, and the report that takes this in is JSON.
+        found = (
+            json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
+            if len(data) <= MAX_BYTES
+            else None
+        )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         _LOG.warning("event=evaluation_ignored file=%s error=%r", path, error)
         return None
     return found if isinstance(found, dict) else None
@@ -60,6 +66,11 @@ def warn_of_loss(summary: Mapping[str, Any] | None) -> None:
             judged.limit,
             "turn one option off, or evaluate again with a larger --loss",
         )
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _path(config: ServingConfig) -> Path:

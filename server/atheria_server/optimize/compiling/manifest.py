@@ -69,7 +69,7 @@ def parse_manifest(text: bytes) -> Manifest:
             warm_seconds=float(document["warm_seconds"]),
             files=files,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
         if isinstance(error, EntryError):
             raise
         raise EntryError(f"the manifest cannot be read: {error}") from error

@@ -196,7 +196,14 @@ def test_what_the_limit_is_for_is_kept_where_the_summary_has_no_room_for_all() -
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"lossLimit": "0.1"}, {"lossLimit": True}, {"lossOf": 7}, {"lossOf": None}, {"combinedLoss": "much"}],
+    [
+        {"lossLimit": "0.1"},
+        {"lossLimit": True},
+        {"lossOf": 7},
+        {"lossOf": None},
+        {"combinedLoss": "much"},
+        {"lossLimit": 10**400},
+    ],
 )
 def test_a_kept_summary_that_somebody_wrote_is_not_believed_to_have_figures(wrong: dict[str, object]) -> None:
     written = {"combinedLoss": 0.5, "lossOf": "combined", "lossLimit": 0.1}
@@ -206,3 +213,17 @@ def test_a_kept_summary_that_somebody_wrote_is_not_believed_to_have_figures(wron
 
 def test_a_loss_that_is_not_in_the_summary_is_not_taken_for_one_that_is_no_number() -> None:
     assert kept_loss({"weightsLoss": 0.01, "lossOf": "combined", "lossLimit": 0.1}) is None
+
+
+@pytest.mark.parametrize("loss", ["NaN", "-Infinity", "1e400", "1" + 400 * "0", "-1" + 400 * "0"])
+def test_a_kept_loss_that_is_not_finite_or_too_large_for_a_float_is_too_much(loss: str) -> None:
+    summary = json.loads(f'{{"combinedLoss": {loss}, "lossOf": "combined", "lossLimit": 0.1}}')
+    judged = kept_loss(summary)
+    assert judged is not None
+    assert (judged.loss, judged.is_too_much) == (math.inf, True)
+
+
+def test_a_kept_figure_that_is_too_large_for_a_float_is_passed_over() -> None:
+    assert list(kept_figures({"weightsSavedBytes": 10**400, "weightsLoss": 0.5})) == [
+        ("weights", "Loss", 0.5)
+    ]

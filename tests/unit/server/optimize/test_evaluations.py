@@ -39,12 +39,26 @@ def test_another_variant_does_not(config: ServingConfig, change: dict[str, objec
     assert kept_evaluation(replace(config, **change)) is None  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b"\xff", b"x" * (MAX_BYTES + 2)])
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b"\xff", b"x" * (MAX_BYTES + 2), b"[" * MAX_BYTES])
 def test_what_is_damaged_counts_as_absent(config: ServingConfig, damage: bytes, tmp_path: Path) -> None:
     keep_evaluation(config, SUMMARY)
     (file,) = (tmp_path / "evaluations").iterdir()
     file.write_bytes(damage)
     assert kept_evaluation(config) is None
+
+
+def test_what_json_has_no_number_for_is_told_as_null_and_warned_of(
+    config: ServingConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_evaluation(config, SUMMARY)
+    (file,) = (tmp_path / "evaluations").iterdir()
+    for loss in ("NaN", "-Infinity", "1e400"):
+        file.write_text(f'{{"combinedLoss": {loss}, "lossOf": "combined", "lossLimit": 0.1, "p99Ms": 9.5}}')
+        found = kept_evaluation(config)
+        assert found == {"combinedLoss": None, "lossOf": "combined", "lossLimit": 0.1, "p99Ms": 9.5}
+        warn_of_loss(found)
+        assert "option=combined loss_share=inf allowed_share=0.1" in caplog.text
+        caplog.clear()
 
 
 def test_one_that_is_too_large_is_refused(config: ServingConfig) -> None:

@@ -154,7 +154,10 @@ def _signed_again(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """As somebody who has the key could."""
     document = json.loads((path / entry.MANIFEST).read_text())
     change(document)
-    text = json.dumps(document).encode()
+    _signed_text(path, json.dumps(document).encode())
+
+
+def _signed_text(path: Path, text: bytes) -> None:
     (path / entry.MANIFEST).write_bytes(text)
     (path / entry.SIGNATURE).write_text(sign(text, SECRET))
 
@@ -177,9 +180,15 @@ def _other_format(path: Path, _facts: CompileFacts) -> None:
 
 
 def _no_json(path: Path, _facts: CompileFacts) -> None:
-    text = b"\x00 not json"
-    (path / entry.MANIFEST).write_bytes(text)
-    (path / entry.SIGNATURE).write_text(sign(text, SECRET))
+    _signed_text(path, b"\x00 not json")
+
+
+def _nested_too_deep(path: Path, _facts: CompileFacts) -> None:
+    _signed_text(path, b"[" * 100_000)
+
+
+def _too_long_a_number(path: Path, _facts: CompileFacts) -> None:
+    _signed_again(path, lambda document: document.update(warm_seconds=10**400))
 
 
 DAMAGES: list[tuple[Callable[[Path, CompileFacts], None], str]] = [
@@ -196,6 +205,8 @@ DAMAGES: list[tuple[Callable[[Path, CompileFacts], None], str]] = [
     (_other_cpu, "architecture is 'x86_64 AVX512 9', here it is 'x86_64 AVX2 0123'"),
     (_other_format, "format 99"),
     (_no_json, "cannot be read"),
+    (_nested_too_deep, "cannot be read"),
+    (_too_long_a_number, "cannot be read"),
 ]
 
 
