@@ -100,7 +100,7 @@ def test_a_number_that_is_too_large_is_shown_as_it_was_written_and_the_line_stay
 def test_a_line_that_is_nested_too_deep_to_be_read_is_text_and_what_can_be_read_can_be_written(
     begin: str, end: str
 ) -> None:
-    for depth in (*range(600, 1_000), 5_000):
+    for depth in (*range(600, 1_000), 100_000):
         text = f'{{"message": {begin * depth}0{end * depth}}}'
         line = f"[pod/qca-1/server] {text}"
         told = json.dumps(parsed(line), allow_nan=False)
