@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,15 @@ def test_a_batch_that_expires_in_front_of_the_worker_is_not_computed(tmp_path: P
     with Server(SOURCE, *options) as server, server.stub() as stub:
         held = stub.begin(_good(90, gate=gate.path).message())
         gate.wait_held()
-        calls = [stub.begin(_good(tag).message(), timeout=0.3) for tag in range(1, 5)]
+        deadline_seconds = 0.3
+        calls = [stub.begin(_good(tag).message(), timeout=deadline_seconds) for tag in range(1, 5)]
         for call in calls:
             with pytest.raises(grpc.RpcError) as failed:
                 call.result(timeout=60)
             assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        server.wait_in_flight(1)
+        # The server counts from when it reads a call: its deadline may be later than the caller's, but not than this.
+        time.sleep(deadline_seconds)
         gate.open()
         assert held.result(timeout=60)
         assert stub.infer(_good(91).message())["y"].tolist() == [[182.0]]
