@@ -5,15 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from atheria_local.control_plane import ControlPlane
 from tests.integration.interop.harness import LOGS
 from tests.integration.operator import harness
-
-_LOG_LINES: Final = 80
+from tests.integration.operator.failure_logs import show_last_lines
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,10 +27,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A test that fails shows the last lines of every program and operator that ran."""
     report = yield
     if report.failed and Path(__file__).parent in Path(item.fspath).parents:
-        for log in sorted({*LOGS, *harness.OperatorProcess.logs}):
-            if log.exists():
-                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-                report.sections.append((str(log), "\n".join(lines)))
+        show_last_lines(report, [*LOGS, *harness.OperatorProcess.logs])
     return report
 
 
