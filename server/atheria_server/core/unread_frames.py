@@ -1,7 +1,8 @@
 """Bytes of frames that were made and that their readers have not taken. PURE; kept by `engine.engine`, told by its streams.
 
 A text is made whether or not anybody reads it, so that a slow reader holds nobody up. What waits is bounded all the same: beyond
-`max_bytes` the stream whose reader is furthest behind ends, never one that is read in time.
+`max_bytes` the stream whose reader is furthest behind ends. A reader that keeps up has little that counts: it ends only where none is
+further behind.
 """
 
 from __future__ import annotations
