@@ -186,6 +186,24 @@ async def test_without_keda_the_model_is_made_all_the_same_and_keda_is_looked_fo
     assert world.scaler_ready == ("Unknown", "WaitingForAutoscaler")
 
 
+async def test_keda_is_looked_at_again_also_where_all_was_well(body: Bodies) -> None:
+    world = World()
+    await world.round(body(scaling=scaling("keda")))
+    (made,) = [item for (kind, _), item in world.objects.items() if kind == "ScaledObject"]
+    made["status"] = {"conditions": [{"type": "Ready", "status": "True", "reason": "ScaledObjectReady"}]}
+    after_seconds = await world.round(body(scaling=scaling("keda")))
+    assert world.scaler_ready == ("True", "Keda")
+    assert after_seconds is not None
+    assert after_seconds <= 15
+    made["status"]["conditions"][0] |= {
+        "status": "False",
+        "reason": "TriggerError",
+        "message": "it is silent",
+    }
+    await world.round(body(scaling=scaling("keda")))
+    assert world.scaler_ready == ("False", "TriggerError")
+
+
 async def test_a_spec_that_is_refused_leaves_what_is_known_of_the_autoscaler(body: Bodies) -> None:
     world = World()
     await world.round(body(scaling=scaling("keda")))
