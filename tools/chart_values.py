@@ -235,15 +235,23 @@ class Standby(Section):
 class IssuerRef(Section):
     """cert-manager's issuer."""
 
-    name: str
+    name: Annotated[str, Field(max_length=253, pattern="^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$")]
     kind: Annotated[str, Field(min_length=1)]
     group: Annotated[str, Field(min_length=1)]
+
+
+class CertificatePolicy(Section):
+    """What others may ask the issuer for."""
+
+    enabled: bool
+    requester: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._@/-]*$")]
 
 
 class CertManager(Section):
     """Certificates by cert-manager."""
 
     issuerRef: IssuerRef
+    policy: CertificatePolicy
 
 
 class PodTls(Section):

@@ -93,6 +93,43 @@ def test_without_an_issuer_cert_manager_is_refused_with_what_to_set() -> None:
     assert "use mode internal" in message
 
 
+POLICY = "atheria-pod-certificates"
+
+
+def policies(*arguments: str) -> list[Object]:
+    return [item for item in render(*arguments) if item["metadata"]["name"] == POLICY]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        INTERNAL,
+        (*CERT_MANAGER, "--set", "podTls.certManager.policy.enabled=false"),
+        # Whose usages this policy knows nothing of.
+        (*CERT_MANAGER, "--set", "podTls.certManager.issuerRef.kind=Issuer"),
+        (*CERT_MANAGER, "--set", "podTls.certManager.issuerRef.group=awspca.cert-manager.io"),
+    ],
+)
+def test_the_issuer_is_bounded_where_it_is_a_cluster_issuer_of_cert_managers_own(
+    arguments: tuple[str, ...],
+) -> None:
+    policy, binding = policies(*CERT_MANAGER)
+    assert (binding["spec"]["policyName"], binding["spec"]["validationActions"]) == (POLICY, ["Deny"])
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert policies(*arguments) == []
+
+
+def test_the_bound_names_the_issuer_the_releases_namespace_and_cert_managers_account() -> None:
+    account = "system:serviceaccount:pki:cm"
+    policy, _ = policies(*CERT_MANAGER, "--set", f"podTls.certManager.policy.requester={account}")
+    (condition,) = policy["spec"]["matchConditions"]
+    assert "object.spec.issuerRef.name == 'models' &&" in condition["expression"]
+    request, usages, *_ = (item["expression"] for item in policy["spec"]["validations"])
+    assert request.endswith(f"request.userInfo.username == '{account}'")
+    assert f"request.namespace == '{SYSTEM_NAMESPACE}' && variables.usages ==" in usages
+
+
 def test_scrapes_go_by_https_to_the_pods_that_say_so_and_to_no_others() -> None:
     (plain,) = one(render(*WITH_CRD), "PodMonitor", "atheria-models")["spec"]["podMetricsEndpoints"]
     assert not plain.keys() & {"relabelings", "tlsConfig", "scheme"}

@@ -45,7 +45,7 @@ WRONG: Final = (
     Wrong("alerts: {rules: []}", "/alerts/rules", (NO_SUCH_KEY, "disabled, budgets")),
     Wrong("alerts: {budgets: {usd: 1}}", "/alerts/budgets/usd", (NO_SUCH_KEY, "modelUsdPerDay, totalUsdPerDay")),
     Wrong("podTls: {enabled: true}", "/podTls/enabled", (NO_SUCH_KEY, "mode, models, certManager")),
-    Wrong("podTls: {certManager: {issuer: x}}", "/podTls/certManager/issuer", (NO_SUCH_KEY, "issuerRef")),
+    Wrong("podTls: {certManager: {issuer: x}}", "/podTls/certManager/issuer", (NO_SUCH_KEY, "issuerRef, policy")),
     Wrong("monitoring: {serviceMonitor: true}", "/monitoring/serviceMonitor", (NO_SUCH_KEY, "enabled, kind, interval, labels")),
     Wrong("networkPolicy: {allow: []}", "/networkPolicy/allow", (NO_SUCH_KEY, "scrapers", "callers")),
     Wrong("hardwareProfiles: {overrides: {l4: {}}}", "/hardwareProfiles/overrides/l4", (NO_SUCH_KEY, "nvidia-l4")),

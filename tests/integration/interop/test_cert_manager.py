@@ -43,6 +43,7 @@ from tests.integration.interop.harness import (
     needs,
     running_program,
 )
+from tests.integration.operator.certificate_requests import Asking, asking
 from tests.integration.operator.harness import (
     SYSTEM_NAMESPACE,
     Namespace,
@@ -63,7 +64,6 @@ VALUES = ["podTls.mode=cert-manager", f"podTls.certManager.issuerRef.name={ISSUE
 VOLUME = "pod-tls"
 RENEWED_EACH_SECONDS = 15
 ACCOUNT = "system:serviceaccount:cert-manager:cert-manager"
-TENANT = "tenant"
 
 
 class Release:
@@ -73,7 +73,13 @@ class Release:
         self.cluster = cluster
         self.space = Namespace(cluster, QCA.namespace)
         found = rendered_rights(
-            "operator-rbac", "gateway-rbac", "pod-tls", "gateway", "operator", values=VALUES
+            "operator-rbac",
+            "gateway-rbac",
+            "pod-tls",
+            "certificate-policy",
+            "gateway",
+            "operator",
+            values=VALUES,
         )
         deployments = {item["metadata"]["name"]: item for item in found if item["kind"] == "Deployment"}
         self._operator = deployments["atheria-operator"]
@@ -125,7 +131,7 @@ def cert_manager(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     cluster.kubectl("create", "namespace", QCA.namespace)
     folder = tmp_path_factory.mktemp("cert-manager")
     install(cluster, programs.kept(programs.CERT_MANAGER, "deploy/crds"))
-    # By the name of its own account, which the policy of the page knows.
+    # By the name of its own account, which the chart's policy knows.
     kubeconfig = yaml.safe_load(cluster.plane.kubeconfig.read_text(encoding="utf-8"))
     for one in kubeconfig["users"]:
         one["user"] |= {"as": ACCOUNT, "as-groups": ["system:masters"]}
@@ -141,10 +147,9 @@ def cert_manager(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def release(cluster: Any, cert_manager: Any) -> Release:
-    """With the policy and the issuer of the page, which has signed what the gateway shows."""
-    cluster.apply(*documented("security.md", "ValidatingAdmissionPolicy"))
-    cluster.apply(*documented("security.md", "ClusterIssuer"))
+    """With its policy, and the issuer of the page, which has signed what the gateway shows."""
     found = Release(cluster)
+    cluster.apply(*documented("security.md", "ClusterIssuer"))
     ready(cluster, SYSTEM_NAMESPACE, CLIENT)
     return found
 
@@ -222,90 +227,21 @@ def test_gateway_and_operator_get_the_files_that_they_wait_for_from_the_charts_c
     assert 89 < days <= 90
 
 
-def asked(kind: str, namespace: str, **spec: Any) -> dict[str, Any]:
-    """What somebody asks of the issuer."""
-    return {
-        "apiVersion": "cert-manager.io/v1",
-        "kind": kind,
-        "metadata": {"name": "asked", "namespace": namespace},
-        "spec": {"issuerRef": {"name": ISSUER, "kind": "ClusterIssuer"}, **spec},
-    }
-
-
-def wanted(namespace: str = TENANT, **changed: Any) -> dict[str, Any]:
-    """A Certificate as the operator asks for it, but for what is changed; None leaves out."""
-    spec = {
-        "secretName": "asked",
-        "dnsNames": [f"qca.{namespace}.svc"],
-        "usages": ["digital signature", "server auth"],
-        **changed,
-    }
-    return asked(
-        "Certificate", namespace, **{name: value for name, value in spec.items() if value is not None}
-    )
-
-
 @pytest.fixture(scope="module")
-def tenant(cluster: Any, release: Release) -> Iterator[Any]:
-    """A namespace of a tenant: what the API server says to an object there, once it knows the policy. The administrator asks, whom
-    RBAC lets do all."""
-    cluster.kubectl("create", "namespace", TENANT)
-
-    def answer(manifest: dict[str, Any]) -> str:
-        done = cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
-        return str(done.stderr) if done.returncode else ""
-
-    eventually("the policy to be enforced", lambda: answer(wanted(usages=["client auth"])), SECONDS)
-    yield answer
-    cluster.kubectl("delete", "namespace", TENANT, "--wait=false")
+def tenant(cluster: Any, release: Release) -> Iterator[Asking]:
+    """A namespace of a tenant, once the API server knows the chart's policy."""
+    with asking(cluster, ISSUER) as found:
+        yield found
 
 
-@pytest.mark.parametrize(
-    ("changed", "why"),
-    [
-        ({"usages": ["digital signature", "client auth"]}, "usages of the issuer"),
-        ({"usages": ["digital signature", "server auth", "client auth"]}, "usages of the issuer"),
-        # Without a word of it a certificate is good for both sides.
-        ({"usages": ["digital signature"]}, "usages of the issuer"),
-        ({"usages": None}, "usages of the issuer"),
-        ({"dnsNames": ["qca.demo.svc"]}, "dnsNames of the issuer"),
-        ({"dnsNames": ["qca.tenant.svc", "qca.demo.svc"]}, "dnsNames of the issuer"),
-        ({"dnsNames": ["qca.not-tenant.svc"]}, "dnsNames of the issuer"),
-        ({"dnsNames": None}, "dnsNames of the issuer"),
-        ({"isCA": True}, "and nothing else"),
-        ({"commonName": "qca.demo.svc"}, "and nothing else"),
-        ({"uris": ["spiffe://demo/qca"]}, "and nothing else"),
-    ],
-)
-def test_the_policy_of_the_page_refuses_a_tenant_what_is_not_a_server_of_its_own(
-    tenant: Any, changed: dict[str, Any], why: str
-) -> None:
-    said = tenant(wanted(**changed))
-    assert "ValidatingAdmissionPolicy" in said
-    assert why in said
-
-
-def test_the_policy_of_the_page_lets_pass_what_the_release_asks_for_and_what_names_another_issuer(
-    tenant: Any,
-) -> None:
-    client: dict[str, Any] = {"usages": ["digital signature", "client auth"]}
-    assert tenant(wanted()) == ""
-    assert tenant(wanted(SYSTEM_NAMESPACE, **client)) == ""
-    assert tenant(wanted(**client, issuerRef={"name": "own", "kind": "Issuer"})) == ""
-    assert tenant(wanted(**client, issuerRef={"name": ISSUER})) == ""
-
-
-def test_nobody_comes_past_the_policy_of_the_page_by_a_request_or_by_changing_the_issuer_later(
-    cluster: Any, tenant: Any
-) -> None:
-    request = asked("CertificateRequest", TENANT, request="AA==", usages=["digital signature", "server auth"])
-    assert "make a Certificate" in tenant(request)
-    other = wanted(usages=["client auth"], issuerRef={"name": "own", "kind": "Issuer"})
-    cluster.apply(other)
-    said = cluster.run("apply", "-f", "-", stdin=json.dumps(wanted(usages=["client auth"])))
-    assert said.returncode != 0
-    assert "usages of the issuer" in said.stderr
-    cluster.kubectl("delete", "certificate", "asked", "-n", TENANT)
+def test_the_policy_knows_the_certificates_of_cert_managers_own_definitions(tenant: Asking) -> None:
+    client = ["digital signature", "client auth"]
+    assert tenant.answer(tenant.certificate()) == ""
+    assert tenant.answer(tenant.certificate(SYSTEM_NAMESPACE, usages=client)) == ""
+    assert "usages of the ClusterIssuer" in tenant.answer(tenant.certificate(usages=client))
+    assert "signs dnsNames and nothing else" in tenant.answer(tenant.certificate(commonName="qca.demo.svc"))
+    request = tenant.asked("CertificateRequest", request="AA==", usages=["digital signature", "server auth"])
+    assert f"only {ACCOUNT} makes requests" in tenant.answer(request)
 
 
 def test_a_model_says_why_its_certificate_is_not_issued_and_changes_to_tls_when_it_is(
