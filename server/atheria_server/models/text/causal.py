@@ -65,6 +65,10 @@ class CausalModel(Protocol):
     def end_tokens(self) -> frozenset[int]:
         """Tokens that end a text."""
 
+    @property
+    def has_own_attention(self) -> bool:
+        """Whether its layers compute attention without torch's kernels, so with all scores in memory, whatever the rule says."""
+
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Embeddings [rows, new, width] of int64 `tokens` [rows, new] at `positions` [rows, new] of the sequence."""
 

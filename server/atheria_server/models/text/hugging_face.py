@@ -6,6 +6,7 @@ and positions are ours, so rows of different lengths share a pass. Nothing is fe
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from atheria_server.core.cache_precision import CacheSettings
 from atheria_server.models.text.cache.pool import CachePool
 from atheria_server.models.text.causal import CacheShape, StepCache
+from atheria_server.models.text.hugging_face_head import Head
 from atheria_server.models.text.hugging_face_origin import usable_context
 from atheria_server.models.text.passes import OnePass, Row, compute_pass
 from atheria_server.sources.errors import UnusableSourceError
@@ -38,9 +40,13 @@ PROOF_PASSES: Final = ((2, 1), (2, 2), (1, 1), (1, 0))
 """New tokens of two texts in each pass through a cache: chunks of prompts, rows of different lengths, one token alone."""
 PROOF_WINDOW: Final = 3
 NAMED_WEIGHTS: Final = 5
+TORCHS: Final = "sdpa"
+OWN: Final = "eager"
+"""The library's words for attention by torch's kernels, and by a model's own code."""
 FULL: Final = "full_attention"
 SLIDING: Final = "sliding_attention"
 _WINDOW: Final = "sliding_window"
+_LOG = logging.getLogger("atheria.text")
 PROOF_TOLERANCE: Final = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 """Of logits, relative to their largest: what rounding explains and a missing scale does not."""
 
@@ -48,14 +54,15 @@ PROOF_TOLERANCE: Final = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat1
 class HuggingFaceNetwork:
     """See `CausalModel`."""
 
-    def __init__(self, model: Any) -> None:
-        """`model` in evaluation mode. Raises UnusableSourceError for one that computes in a way that this does not know."""
+    def __init__(self, model: Any, *, has_own_attention: bool = False) -> None:
+        """`model` in evaluation mode, which `has_own_attention` where it was not loaded with torch's. Raises UnusableSourceError for one that computes in a way that this does not know."""
         self.model = model
         self._body = model.base_model
-        self._head = model.get_output_embeddings()
         self._embeddings = model.get_input_embeddings()
         config = model.config.get_text_config(decoder=True)
+        self._head = Head(model.get_output_embeddings(), config)
         self._config = config
+        self.has_own_attention = has_own_attention
         self._has_kinds = _check_attention(config)
         """Of layers: those that attend to a window only get a mask of their own."""
         self._window = _window(config)
@@ -96,15 +103,24 @@ class HuggingFaceNetwork:
 
     def _masks(self, mask: Tensor | None) -> Tensor | dict[str, Tensor] | None:
         """As the library's layers want them; None = a first pass, for which the library makes its own."""
-        if mask is None or self._window is None:
+        if mask is None:
+            return None
+        if self._window is None:
+            return self._as_taken(mask)
+        near = self._as_taken(within_window(mask, self._window))
+        return {FULL: self._as_taken(mask), SLIDING: near} if self._has_kinds else near
+
+    def _as_taken(self, mask: Tensor) -> Tensor:
+        """An attention of the model's own adds the mask to its scores."""
+        if not self.has_own_attention:
             return mask
-        near = within_window(mask, self._window)
-        return {FULL: mask, SLIDING: near} if self._has_kinds else near
+        dtype = self.cache_shape.dtype
+        added = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+        return added.masked_fill_(~mask, torch.finfo(dtype).min)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As in `CausalModel`."""
-        scores: Tensor = self._head(hidden).float()
-        return scores
+        return self._head(hidden)
 
     def modules(self) -> dict[str, nn.Module]:
         """The network, for precision and counting."""
@@ -221,21 +237,41 @@ class _StepLayers(Cache):  # type: ignore[misc]
 def load_network(folder: Path, *, dtype: str, device: str) -> HuggingFaceNetwork:
     """The model of a folder with config.json and safetensors. Raises UnusableSourceError."""
     try:
+        model, loading, has_own_attention = _load(folder, dtype)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise UnusableSourceError(f"{folder.name} is no causal language model: {error}") from error
+    _check_weights(folder, loading)
+    network = HuggingFaceNetwork(
+        model.to(device).eval().requires_grad_(False), has_own_attention=has_own_attention
+    )
+    network.prove()
+    if has_own_attention:
+        _LOG.info("event=text_attention kernel=none because=%s computes its own", type(model).__name__)
+    return network
+
+
+def _load(folder: Path, dtype: str) -> tuple[Any, Mapping[str, Any], bool]:
+    """The model, what the library says of its weights, and whether its attention is its own: by torch's kernels, or by the model's own
+    code where those do not know what it does to its scores (Gemma 2 bends them, gpt-oss has a place beside them)."""
+
+    def load(attention: str) -> tuple[Any, Mapping[str, Any], bool]:
         model, loading = AutoModelForCausalLM.from_pretrained(  # nosec B615 - a folder that is here
             folder,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             dtype=DTYPES[dtype],
-            attn_implementation="sdpa",
+            attn_implementation=attention,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise UnusableSourceError(f"{folder.name} is no causal language model: {error}") from error
-    _check_weights(folder, loading)
-    network = HuggingFaceNetwork(model.to(device).eval().requires_grad_(False))
-    network.prove()
-    return network
+        return model, loading, attention == OWN
+
+    try:
+        return load(TORCHS)
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        return load(OWN)
 
 
 def _check_weights(folder: Path, loading: Mapping[str, Any]) -> None:

@@ -138,9 +138,16 @@ def new_generator(
 
 
 def check_attention(network: CausalModel, settings: TextSettings, device: str) -> None:
-    """Raises ModelRefusedError where flash is asked for and the device has none for the network's heads."""
+    """Raises ModelRefusedError where flash is asked for, and the network or the device has none for its heads."""
+    if settings.attention != FLASH:
+        return
+    if network.has_own_attention:
+        raise ModelRefusedError(
+            PRECISION_UNSUPPORTED,
+            f"parameter attention is {FLASH!r}, and this network does to its scores what no kernel of torch does: set it to {AUTOMATIC}",
+        )
     shape = network.cache_shape
-    if settings.attention != FLASH or can_flash(device, shape.dtype, shape.head_size):
+    if can_flash(device, shape.dtype, shape.head_size):
         return
     dtype = str(shape.dtype).removeprefix("torch.")
     raise ModelRefusedError(

@@ -38,6 +38,11 @@ class AroundModel:
         """Tokens that end a text."""
         return self._network.end_tokens
 
+    @property
+    def has_own_attention(self) -> bool:
+        """See `CausalModel`."""
+        return self._network.has_own_attention
+
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """As in `CausalModel`; the rank alone."""
         return self._network.embed(tokens, positions)

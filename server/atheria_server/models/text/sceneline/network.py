@@ -120,6 +120,11 @@ class SceneLine(nn.Module):
         return self.sizes.context_length
 
     @property
+    def has_own_attention(self) -> bool:
+        """See `CausalModel`."""
+        return False
+
+    @property
     def end_tokens(self) -> frozenset[int]:
         """Tokens that end a text."""
         return frozenset((END,))

@@ -26,41 +26,29 @@ VOCABULARY = 256
 PROMPTS = ("a", "the quick brown fox jumps over the lazy dog", "äöü €", "ab" * 40)
 
 
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "eos_token_id": 0,
+    "bos_token_id": 1,
+}
+
+
 def _llama() -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            eos_token_id=0,
-            bos_token_id=1,
-        )
-    )
+    return LlamaForCausalLM(LlamaConfig(**SIZES))
 
 
 def _qwen2() -> Any:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=VOCABULARY,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=1,
-            max_position_embeddings=256,
-            eos_token_id=0,
-            bos_token_id=1,
-            tie_word_embeddings=True,
-        )
-    )
+    return Qwen2ForCausalLM(Qwen2Config(**{**SIZES, "num_key_value_heads": 1}, tie_word_embeddings=True))
 
 
 def _gpt2() -> Any:
@@ -79,7 +67,19 @@ def _gpt2() -> Any:
     )
 
 
-FAMILIES = {"llama": _llama, "qwen2": _qwen2, "gpt2": _gpt2}
+def _cohere() -> Any:
+    from transformers import CohereConfig, CohereForCausalLM
+
+    return CohereForCausalLM(CohereConfig(**SIZES, logit_scale=0.25))
+
+
+def _granite() -> Any:
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    return GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=8.0, embedding_multiplier=3.0))
+
+
+FAMILIES = {"llama": _llama, "qwen2": _qwen2, "gpt2": _gpt2, "cohere": _cohere, "granite": _granite}
 
 
 def save(folder: Path, make: Callable[[], Any], seed: int = 0) -> Path:
@@ -258,19 +258,12 @@ def test_folders_that_cannot_be_served_say_why(tmp_path: Path) -> None:
         served(folder).setup("cpu")
 
 
-def test_a_model_that_scales_its_logits_is_not_served_wrongly(tmp_path: Path) -> None:
-    from transformers import GraniteConfig, GraniteForCausalLM
+@pytest.mark.parametrize("make", [_cohere, _granite])
+def test_a_model_that_does_to_its_logits_what_is_not_known_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any]
+) -> None:
+    from atheria_server.models.text import hugging_face_head
 
-    config = GraniteConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        logits_scaling=4.0,
-    )
-    GraniteForCausalLM(config).save_pretrained(tmp_path)
+    monkeypatch.setattr(hugging_face_head, "_number", lambda *given: given[-1])
     with pytest.raises(UnusableSourceError, match="does something to its logits"):
-        load_network(tmp_path, dtype="fp32", device="cpu")
+        load_network(save(tmp_path, make), dtype="fp32", device="cpu")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from atheria_server.core.errors import ModelRefusedError
 from atheria_server.models.contract import WarmupCall
 from atheria_server.models.text.api import TextApi
 from atheria_server.models.text.drafts import ModelDrafter
@@ -69,7 +70,38 @@ def _gemma3() -> Any:
     return Gemma3ForCausalLM(Gemma3TextConfig(**COMMON, head_dim=8, layer_types=MIXED))
 
 
-FAMILIES: dict[str, Callable[[], Any]] = {"mistral": _mistral, "qwen2": _qwen2, "gemma3": _gemma3}
+def _gemma2() -> Any:
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    # Caps that bend what these weights make.
+    caps = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 5.0}
+    return Gemma2ForCausalLM(
+        Gemma2Config(**COMMON, **caps, head_dim=8, query_pre_attn_scalar=8, layer_types=MIXED)
+    )
+
+
+def _gpt_oss() -> Any:
+    from transformers import GptOssConfig, GptOssForCausalLM
+
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    return GptOssForCausalLM(GptOssConfig(**COMMON, **experts, head_dim=8, layer_types=MIXED))
+
+
+def _cohere2() -> Any:
+    from transformers import Cohere2Config, Cohere2ForCausalLM
+
+    return Cohere2ForCausalLM(Cohere2Config(**COMMON, layer_types=MIXED))
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "mistral": _mistral,
+    "qwen2": _qwen2,
+    "gemma3": _gemma3,
+    "gemma2": _gemma2,
+    "gpt_oss": _gpt_oss,
+    "cohere2": _cohere2,
+}
+OWN_ATTENTION = ("gemma2", "gpt_oss")
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
@@ -271,6 +303,27 @@ def test_a_window_that_is_obeyed_although_it_is_said_to_be_off_is_obeyed_here_to
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "use_sliding_window": False}))
     assert texts(folder) == [generate(folder, prompt, 24) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize("family", OWN_ATTENTION)
+def test_attention_that_no_kernel_knows_is_the_models_own_and_flash_is_refused(
+    tmp_path: Path, family: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = save(tmp_path, FAMILIES[family])
+    with caplog.at_level("INFO", "atheria.text"):
+        assert load_network(folder, dtype="bf16", device="cpu").has_own_attention
+    assert "event=text_attention kernel=none" in caplog.text
+    with pytest.raises(ModelRefusedError, match="no kernel of torch does: set it to automatic"):
+        ready(folder, attention="flash").check_device()
+
+
+def test_a_compressed_cache_serves_attention_of_the_models_own(tmp_path: Path) -> None:
+    folder = save(tmp_path, _gpt_oss)
+    compressed = {"kv_precision": "int8", "kv_recent_window": 64, "kv_least_agreement": 0}
+    found = texts(folder, prompt_tokens_per_step=8, **compressed, kv_most_divergence=1e6)
+    assert [len(text) for text in found] == [len(generate(folder, prompt, 24)) for prompt in PROMPTS]
+    # Shorter than what stays exact.
+    assert found[:4] == [generate(folder, prompt, 24) for prompt in PROMPTS[:4]]
 
 
 def test_layers_of_another_kind_are_refused(tmp_path: Path) -> None:

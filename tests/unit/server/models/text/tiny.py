@@ -50,6 +50,11 @@ class TinyNetwork(nn.Module):
         return self.context_length_
 
     @property
+    def has_own_attention(self) -> bool:
+        """See `CausalModel`."""
+        return False
+
+    @property
     def end_tokens(self) -> frozenset[int]:
         return frozenset((END,))
 
