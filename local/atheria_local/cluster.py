@@ -51,6 +51,7 @@ _STATELESS: Final = frozenset(
         "kube-controller-manager",
     }
 )
+_READY_SECONDS: Final = 30
 _FORWARDS: Final = (("127.0.0.1:8001", 30801), ("127.0.0.1:8000", 30800))
 """Host address → the gateway's node port (charts/atheria/values-local.yaml)."""
 
@@ -68,7 +69,7 @@ def up(pretended_gpus: Sequence[tuple[str, int]] = ()) -> None:
     programs.install_for_people()
     with _locked():
         stopped = _not_running() if _is_ours() else None
-        if stopped is not None and not stopped and _node_is_ready():
+        if stopped is not None and not stopped and _node_gets_ready():
             say(f"✓ the cluster is up already: KUBECONFIG={paths.KUBECONFIG}")
         elif stopped and stopped <= _STATELESS:
             with step(f"start again: {', '.join(sorted(stopped))}"):
@@ -230,6 +231,15 @@ def _containerd_answers() -> bool:
         check=False,
     )
     return asked.returncode == 0
+
+
+def _node_gets_ready() -> bool:
+    """Where all programs run: one look that fails on a busy machine is no reason to delete a cluster with all that is in it."""
+    try:
+        wait_until("the node's readiness", _node_is_ready, timeout_seconds=_READY_SECONDS)
+    except LocalError:
+        return False
+    return True
 
 
 def _node_is_ready() -> bool:

@@ -36,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in Path(item.fspath).parents:
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(600))
+            # A test's own waits end long before; the first of a file may have to bring the cluster and a release up.
+            item.add_marker(pytest.mark.timeout(1500))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 

@@ -16,7 +16,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 from websockets.sync.client import connect
 
-from atheria_cli.cluster import Cluster
+from atheria_cli.cluster import Cluster, wait_for
 from atheria_cli.demo.calls import QcaClient
 from atheria_cli.demo.show import _sample
 from atheria_contract import names
@@ -213,14 +213,21 @@ def another(cluster: Cluster) -> Iterator[str]:
 def test_rest_without_a_known_model_is_a_404_that_names_the_header_and_the_choices(
     warm: str, another: str
 ) -> None:
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{REST}/v2/models/nobody/infer", data=b"{}", timeout=20)
-    with refused.value as answer:
-        assert answer.code == 404
-        text = answer.read().decode()
+    text = ""
+
+    def named() -> str | None:
+        nonlocal text
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{REST}/v2/models/nobody/infer", data=b"{}", timeout=20)
+        with refused.value as answer:
+            assert answer.code == 404
+            text = answer.read().decode()
+        return text if f"{NAMESPACE}/{another}" in text else None
+
+    # Envoy may hear of a new model later than the operator.
+    text = wait_for("a refusal that knows both models", named, timeout_seconds=60, describe=lambda: text)
     assert names.HEADER_MODEL in text
     assert f"{NAMESPACE}/{warm}" in text
-    assert f"{NAMESPACE}/{another}" in text
 
 
 def test_a_stream_reports_a_wrong_request_and_stays_usable(

@@ -130,17 +130,19 @@ def test_only_gateway_and_scraper_reach_a_model_and_nobody_else_the_parts_that_c
 
     _helm(cluster, "--set-json", f"networkPolicy={json.dumps(POLICIES)}")
     gateway = {"gateway grpc", "gateway http"}
-    last: set[str] = set()
-
-    def closed() -> bool | None:
-        nonlocal last
-        last = _seen(cluster, ELSEWHERE, targets)
-        return True if last <= gateway else None
-
-    wait_for("the policies", closed, timeout_seconds=90, describe=lambda: f"still open: {sorted(last)}")
-    assert _seen(cluster, ELSEWHERE, targets) == gateway
     metrics = {"gateway metrics", "operator metrics", "model http"}
-    assert _seen(cluster, SCRAPER, targets) == gateway | metrics
+    expected = {ELSEWHERE: gateway, SCRAPER: gateway | metrics}
+    last: dict[str, set[str]] = {}
+
+    def enforced() -> bool | None:
+        nonlocal last
+        last = {namespace: _seen(cluster, namespace, targets) for namespace in expected}
+        return True if last == expected else None
+
+    # Several policies, which the node learns of one after the other.
+    wait_for("the policies", enforced, timeout_seconds=90, describe=lambda: f"open: {last}")
+    # And they stay so.
+    assert {namespace: _seen(cluster, namespace, targets) for namespace in expected} == expected
 
     # Demand, wake-up, start and reports of it all have to pass.
     with triton.InferenceServerClient(GATEWAY) as client:

@@ -49,29 +49,31 @@ def test_200_calls_over_five_flips_1_0_1_all_answer_the_right_state(cluster: Clu
     states = [ripple(seed, 32) for seed in range(8)]
     expected = [evolve(state, law, STEPS) for state in states]
     client = triton.InferenceServerClient(GATEWAY)
-    stop_flipping = threading.Event()
-    cold_seconds: list[float] = []
+    has_failed = threading.Event()
+    flips = [threading.Event() for _ in range(FLIPS)]
 
-    def flip() -> int:
-        flips = 0
-        for _ in range(FLIPS):
-            wait_for(
-                f"a ready {external}",
-                lambda: True if _ready(cluster, external) else None,
-                timeout_seconds=120,
-                describe=lambda: str(live_pods(cluster, external)),
-            )
-            cluster.kubectl("scale", "atheriamodel", external, "-n", NAMESPACE, "--replicas=0")
-            flips += 1
-            began = time.monotonic()
-            infer(client, external, states[0], steps=STEPS)
-            cold_seconds.append(time.monotonic() - began)
-            if stop_flipping.is_set():
-                break
-        return flips
+    def flip() -> None:
+        try:
+            for begun in flips:
+                wait_for(
+                    f"a ready {external}",
+                    lambda: True if _ready(cluster, external) else None,
+                    timeout_seconds=120,
+                    describe=lambda: str(live_pods(cluster, external)),
+                )
+                cluster.kubectl("scale", "atheriamodel", external, "-n", NAMESPACE, "--replicas=0")
+                begun.set()
+                infer(client, external, states[0], steps=STEPS)
+                if has_failed.is_set():
+                    break
+        finally:
+            for begun in flips:
+                begun.set()
 
     def call(index: int) -> float:
-        time.sleep(index * 0.25 % 50)  # spread the calls over the flips
+        # A fifth of them from each flip on, over ten seconds.
+        assert flips[index % FLIPS].wait(1200)
+        time.sleep(index // FLIPS * 0.25)
         answer = infer(client, external, states[index % len(states)], steps=STEPS)
         return float(1 - fidelity(answer, expected[index % len(states)])[0])
 
@@ -80,13 +82,13 @@ def test_200_calls_over_five_flips_1_0_1_all_answer_the_right_state(cluster: Clu
         flipper = pool.submit(flip)
         try:
             errors = list(pool.map(call, range(CALLS)))
-        finally:
-            stop_flipping.set()
-        flips = flipper.result(timeout=300)
+        except BaseException:
+            has_failed.set()
+            raise
+        flipper.result(timeout=300)
     client.close()
     assert len(errors) == CALLS
     assert max(errors) <= INFIDELITY
-    assert flips == FLIPS
 
 
 def _ready(cluster: Cluster, name: str) -> bool:

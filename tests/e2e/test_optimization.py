@@ -56,7 +56,8 @@ def test_the_images_compiler_works_and_a_second_pod_compiles_nothing(cluster: Cl
     )
     apply(cluster, spec)
     try:
-        wait_condition(cluster, name, "Ready", status="True", reason="Ready")
+        # Inductor and a compiler of C++ on what the machine has left.
+        wait_condition(cluster, name, "Ready", status="True", reason="Ready", timeout_seconds=300)
         first = wait_for(
             "the report of the first start",
             lambda: status_of(cluster, name).get("compileCache"),

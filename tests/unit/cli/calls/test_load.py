@@ -29,7 +29,7 @@ async def test_a_closed_loop_never_has_more_calls_in_flight_than_callers() -> No
         await asyncio.sleep(0.002)
         now -= 1
 
-    tally = await make_load(call, Load(seconds=0.2, concurrency=3, warm_up_seconds=0), nobody)
+    tally = await make_load(call, Load(seconds=0.5, concurrency=3, warm_up_seconds=0), nobody)
     assert most == 3
     assert now == 0
     assert len(tally.seconds) > 3
@@ -53,7 +53,7 @@ async def test_failures_are_counted_by_what_the_server_said_and_calls_of_the_war
         await asyncio.sleep(0.001)
         raise InferenceServerException("queue is full", status="StatusCode.RESOURCE_EXHAUSTED")
 
-    tally = await make_load(call, Load(seconds=0.1, warm_up_seconds=0.1), nobody)
+    tally = await make_load(call, Load(seconds=1.0, warm_up_seconds=0.1), nobody)
     (words,) = tally.failures
     assert words == "RESOURCE_EXHAUSTED: queue is full"
     assert 0 < tally.failures[words] < made

@@ -18,6 +18,8 @@ from tests.unit.connections import Connections
 
 QCA = ModelKey(namespace="demo", name="qca")
 LIMIT_S = 0.2
+WATCHER_LIMIT_S = 1.0
+"""Its list has to be answered in it."""
 
 
 class ApiServer:
@@ -43,14 +45,16 @@ class ApiServer:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[tuple[ApiServer, Kube]]:
+@pytest.fixture(params=[LIMIT_S])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[tuple[ApiServer, Kube]]:
     api = ApiServer()
     connections = Connections(api.take)
     listening = await asyncio.start_server(connections.accept, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     settings = client.Configuration(host=f"http://127.0.0.1:{port}")
-    kube = Kube(client.ApiClient(configuration=settings), pod_namespace="atheria-system", timeout_s=LIMIT_S)
+    kube = Kube(
+        client.ApiClient(configuration=settings), pod_namespace="atheria-system", timeout_s=request.param
+    )
     try:
         yield api, kube
     finally:
@@ -85,13 +89,14 @@ async def test_who_is_ended_in_the_moment_of_a_timeout_ends(server: tuple[ApiSer
     assert waking.cancelled()
 
 
+@pytest.mark.parametrize("server", [WATCHER_LIMIT_S], indirect=True)
 async def test_a_watch_outlives_the_limit_of_a_request(server: tuple[ApiServer, Kube]) -> None:
     api, kube = server
     async with contextlib.aclosing(kube.follow(Watched.MODELS)) as events:
         assert await anext(events) == Listed(objects=())
         following = asyncio.ensure_future(anext(events))
         await asyncio.wait_for(api.is_watched.wait(), 30)
-        await asyncio.sleep(3 * LIMIT_S)
+        await asyncio.sleep(3 * WATCHER_LIMIT_S)
         assert not following.done()
         assert api.watching is not None
         item = {"metadata": {"name": "qca", "resourceVersion": "2"}}

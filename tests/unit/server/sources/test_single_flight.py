@@ -92,7 +92,7 @@ def test_who_waits_says_so_and_gives_up_after_its_time(holder: subprocess.Popen[
     waits: list[float] = []
     with (
         pytest.raises(NotReachableError, match="another process has held"),
-        alone(tmp_path / "lock", wait_seconds=0.3, report_seconds=0.05, waiting=waits.append),
+        alone(tmp_path / "lock", wait_seconds=2, report_seconds=0.05, waiting=waits.append),
     ):
         pass
     assert len(waits) > 1
