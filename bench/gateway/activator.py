@@ -15,7 +15,7 @@ from atheria_gateway.app import run
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.ports import Listed, ScaleTarget, Watched, WatchEvent
 from atheria_gateway.settings import Settings
-from bench.serving.processes import free_port
+from atheria_local.free_ports import free_port
 
 KEY: Final = ModelKey(namespace="bench", name="echo")
 _REVISION: Final = "1"

@@ -27,10 +27,11 @@ from atheria_gateway.runtime.measures import Measures
 from atheria_gateway.runtime.ports import Changed, ScaleTarget, Watched, WatchEvent
 from atheria_gateway.settings import Settings
 from atheria_gateway.xds.resources import EnvoyOptions
+from atheria_local.free_ports import free_port
 from bench.gateway.activator import KEY, StillCluster
 from bench.gateway.echo import METHOD
 from bench.installation import program
-from bench.serving.processes import ServerProcess, free_port
+from bench.serving.processes import ServerProcess
 from bench.serving.verdict import quantile
 
 _ROOT: Final = Path(__file__).parents[2]

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from atheria_gateway.__main__ import write_bootstrap
 from atheria_gateway.settings import Settings
+from atheria_local.free_ports import free_port
 from bench.installation import program
-from bench.serving.processes import ServerProcess, free_port
+from bench.serving.processes import ServerProcess
 
 DIRECT: Final = "direct"
 PLAIN: Final = "bare Envoy"

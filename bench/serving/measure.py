@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from atheria_local.free_ports import free_port
 from bench.serving.client import Load
-from bench.serving.processes import ONE_THREAD, ServerProcess, free_port
+from bench.serving.processes import ONE_THREAD, ServerProcess
 from bench.serving.servers import ROOT, Place, Server
 from bench.serving.verdict import quantile
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -114,14 +113,6 @@ def cpu_seconds(token: str) -> float:
 def resident_bytes(token: str) -> int:
     """Memory in use, summed over the processes: shared pages count once for each."""
     return sum(int(fields[21]) for fields in _stats(token)) * _PAGE_BYTES
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _stats(token: str) -> Iterator[list[str]]:

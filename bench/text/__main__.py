@@ -23,7 +23,8 @@ from typing import Final
 import numpy as np
 import tritonclient.grpc as triton
 
-from bench.serving.processes import ServerProcess, cpu_seconds, free_port
+from atheria_local.free_ports import free_port
+from bench.serving.processes import ServerProcess, cpu_seconds
 from bench.serving.verdict import Comparison
 from bench.text.workloads import Workload, workloads
 

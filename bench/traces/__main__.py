@@ -31,8 +31,9 @@ from atheria_gateway.app import run
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.ports import Changed, Listed, ScaleTarget, Watched, WatchEvent
 from atheria_gateway.settings import settings_from
+from atheria_local.free_ports import free_port
 from bench.installation import program
-from bench.serving.processes import ServerProcess, free_port
+from bench.serving.processes import ServerProcess
 from bench.traces.collector import Collector, Span
 from bench.traces.plot import plot
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Self
 from atheria_local import programs
 from atheria_local.api_server import ApiServer
 from atheria_local.errors import LocalError
+from atheria_local.free_ports import free_port
 from atheria_local.pki import Authority
 from atheria_local.processes import Process, start, stop
 
@@ -85,7 +85,7 @@ class ControlPlane:
 
     def _start(self) -> None:
         authority = Authority(self._folder / "pki")
-        port, etcd_port, peer_port = _free_ports(3)
+        port, etcd_port, peer_port = free_port(), free_port(), free_port()
         server = ApiServer(
             address=ADDRESS,
             port=port,
@@ -118,7 +118,7 @@ class ControlPlane:
                 "--controllers=*,-pod-garbage-collector-controller",
                 # Instead of 15 s: tests wait for it.
                 "--horizontal-pod-autoscaler-sync-period=1s",
-                f"--secure-port={_free_ports(1)[0]}",
+                f"--secure-port={free_port()}",
                 f"--bind-address={ADDRESS}",
             ],
         )
@@ -136,13 +136,3 @@ def _program(name: str) -> str:
         return str(program)
     programs.ensure(programs.KUBE)
     return programs.path(programs.KUBE, name)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports free at this moment; all are held until all are known, so they differ."""
-    held = [socket.create_server((ADDRESS, 0)) for _ in range(count)]
-    try:
-        return [listener.getsockname()[1] for listener in held]
-    finally:
-        for listener in held:
-            listener.close()

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import http.server
 import json
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ import pytest
 import yaml
 
 from atheria_local import promtool
+from atheria_local.free_ports import free_port
 from bench.dashboards import panels, prometheus
 from tests.contract import expositions
 
@@ -75,9 +75,7 @@ def exporters(texts: Mapping[str, bytes]) -> Iterator[str]:
 @contextmanager
 def scraping(folder: Path, jobs: list[dict[str, Any]]) -> Iterator[int]:
     """The port of a Prometheus with these jobs."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    port = free_port()
     file = folder / "prometheus.yaml"
     often = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     file.write_text(yaml.safe_dump({"global": often, "scrape_configs": jobs}), encoding="utf-8")

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import io
 import os
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -40,20 +38,12 @@ from atheria_gateway.runtime.ports import (
     WatchEvent,
 )
 from atheria_gateway.settings import Settings
+from atheria_local.free_ports import free_port
 
 QCA = ModelKey(namespace="demo", name="qca")
 WAIT_S = 60.0
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
 """As the model server's."""
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on, outside of those that the kernel gives to connections: it is bound only later."""
-    while True:
-        port = random.randrange(15_000, 32_000)  # noqa: S311
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            return port
 
 
 async def eventually(what: str, condition: Callable[[], bool], limit_s: float = WAIT_S) -> None:

@@ -19,9 +19,9 @@ from atheria_contract import names
 from atheria_contract.generated import control_pb2, control_pb2_grpc
 from atheria_local.control_plane import ControlPlane
 from atheria_local.definitions import wait_established
+from atheria_local.free_ports import free_port
 from bench import installation
 from bench.installation import CHART, SYSTEM_NAMESPACE
-from tests.integration.gateway.harness import free_port
 
 GATEWAY_POD_ADDRESS = "10.244.0.9"
 

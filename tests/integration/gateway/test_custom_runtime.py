@@ -13,13 +13,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from atheria_local.free_ports import free_port
 from atheria_operator.api.model import ScalingMetric, ScalingPolicy
 from atheria_operator.domain.scaling.decide import decide
 from atheria_operator.domain.scaling.deletion_cost import calls_in_metrics
 from atheria_operator.domain.scaling.demand import Demand
 from atheria_operator.domain.scaling.observation import Observation
 from atheria_operator.domain.scaling.state import ScalingState
-from tests.integration.gateway.harness import QCA, WAIT_S, eventually, free_port
+from tests.integration.gateway.harness import QCA, WAIT_S, eventually
 
 MAX_SEQS = 2
 SERIES = ("vllm:num_requests_running", "vllm:num_requests_waiting")

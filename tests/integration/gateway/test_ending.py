@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from atheria_gateway.core.hold import Denial, Refusal
 from atheria_gateway.xds.check_headers import HeldCall
+from atheria_local.free_ports import free_port
 from tests.integration.gateway import harness
 from tests.integration.gateway.harness import QCA, Watched, eventually
 
@@ -84,7 +85,7 @@ async def test_calls_that_come_before_the_cluster_is_listed_are_handed_back_too(
 
 async def test_a_call_that_is_tried_again_is_handed_back_too(ending: Any, pod: Any) -> None:
     # Ready for everybody, and nothing listens there: Envoy tries again and asks the activator each time.
-    ending.kube.set_pod(QCA, (harness.free_port(), harness.free_port()))
+    ending.kube.set_pod(QCA, (free_port(), free_port()))
     await eventually("Envoy told", lambda: ending.active.is_settled)
     async with ending.channel() as channel:
         call = asyncio.ensure_future(_refusal(channel.unary_unary("/t.S/Unary")(b"x", timeout=120)))

@@ -13,7 +13,8 @@ from kubernetes.aio import client
 
 from atheria_gateway.adapters.kube import Kube, KubeError
 from atheria_gateway.runtime.ports import Changed, Deleted, Listed, WatchEvent
-from tests.integration.gateway.harness import QCA, ScaleTarget, Watched, free_port
+from atheria_local.free_ports import free_port
+from tests.integration.gateway.harness import QCA, ScaleTarget, Watched
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

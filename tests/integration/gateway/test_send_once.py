@@ -11,6 +11,7 @@ import aiohttp
 import grpc
 import pytest
 
+from atheria_local.free_ports import free_port
 from tests.integration.gateway import harness
 from tests.integration.gateway.harness import QCA, Watched, eventually
 
@@ -20,7 +21,7 @@ class BreakingPod:
 
     def __init__(self) -> None:
         self.requests = 0
-        self.port = harness.free_port()
+        self.port = free_port()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> BreakingPod:
@@ -45,7 +46,7 @@ class Network:
     """The network in front of a pod's gRPC port: it can be cut, as when the pod's machine vanishes."""
 
     def __init__(self, port: int) -> None:
-        self.port = harness.free_port()
+        self.port = free_port()
         self._pod_port = port
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()

@@ -23,6 +23,7 @@ from atheria_contract.json_log import JsonFormatter
 from atheria_gateway.collector import collector_of
 from atheria_gateway.runtime.hold_spans import HoldSpans, start_hold_spans
 from atheria_gateway.xds.access_log import AccessLog
+from atheria_local.free_ports import free_port
 from tests.integration.gateway import harness
 from tests.integration.gateway.harness import QCA, Watched, eventually
 from tests.integration.server.collector import Collector, attributes
@@ -351,7 +352,7 @@ async def test_envoy_sends_spans_by_http_as_well(run_directory: Path, pod: Any) 
     app.router.add_post("/{tail:.*}", take)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    port = harness.free_port()
+    port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}/otlp",

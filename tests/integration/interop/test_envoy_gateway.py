@@ -21,10 +21,11 @@ from atheria_contract import names
 from atheria_gateway.core.mirror import GatewayPod, gateway_slice
 from atheria_gateway.core.model import ModelKey, model_from_object
 from atheria_local import programs
+from atheria_local.free_ports import free_port
 from atheria_local.pki import Authority
 from bench import installation
 from tests.integration.gateway import harness as gateways
-from tests.integration.gateway.harness import Watched, free_port
+from tests.integration.gateway.harness import Watched
 from tests.integration.gateway.real_cluster import own_address
 from tests.integration.interop.harness import LOGS, documented, install, needs, running_program
 from tests.integration.operator.harness import Namespace, eventually, running_operator

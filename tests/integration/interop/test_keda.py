@@ -20,10 +20,10 @@ import yaml
 
 from atheria_contract import names
 from atheria_local import programs
+from atheria_local.free_ports import free_port
 from atheria_local.pki import Authority
 from atheria_operator import settings
 from bench import installation
-from tests.integration.gateway.harness import free_port
 from tests.integration.interop.harness import install, needs, running_program
 from tests.integration.operator.harness import Namespace, Reporting, eventually, running_operator
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-
 import aiohttp
 
 from atheria_gateway.adapters.metrics_http import serve_metrics
 from atheria_gateway.core.model import ModelKey
 from atheria_gateway.runtime.measures import Measures
+from atheria_local.free_ports import free_port
 
 QCA = ModelKey(namespace="demo", name="qca")
 ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -18,9 +17,7 @@ async def test_a_held_call_of_a_kept_trace_is_an_example_in_openmetrics_and_only
     measures = Measures()
     measures.released(QCA, 12.5, ID)
     measures.released(QCA, 0.02)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     runner = await serve_metrics(port=port, registry=measures.registry, is_ready=lambda: True)
     try:
         async with aiohttp.ClientSession() as session:
