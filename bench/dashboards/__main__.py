@@ -13,7 +13,7 @@ from bench.chaos import sandbox
 from bench.dashboards.models import BY_NAME
 from bench.dashboards.run import Options, Result, Run
 
-SPARE_SECONDS: Final = 400.0
+SPARE_SECONDS: Final = 800.0
 """What a run may take beside its load."""
 
 

@@ -47,7 +47,7 @@ class ApiServer:
         return start("kube-apiserver", self._apiserver_command(apiserver))
 
     def wait_until_ready(
-        self, kubectl: Sequence[str], needs: Sequence[Process], timeout_seconds: float = 60
+        self, kubectl: Sequence[str], needs: Sequence[Process], timeout_seconds: float = 180
     ) -> None:
         """Ask /readyz until it says ok. Raises LocalError with the log of a program that ended."""
 

@@ -51,6 +51,7 @@ _LOG = logging.getLogger(__name__)
 EXIT_BROKEN: Final = 4
 GUARD_SECONDS: Final = 15.0
 """Kopf's own end takes less."""
+_FIRST_LOOK_SECONDS: Final = 0.5
 _KOPF_WATCHES: Final = "multidimensional multitasker"
 """Name of kopf's task that holds all watches; tests/integration/operator/test_safety.py breaks one."""
 
@@ -317,7 +318,8 @@ async def _end_when_kopf_is_broken() -> None:
     """
     has_watched = False
     while True:
-        await asyncio.sleep(GUARD_SECONDS)
+        # Often at first: kopf may break in its first seconds, too.
+        await asyncio.sleep(GUARD_SECONDS if has_watched else _FIRST_LOOK_SECONDS)
         is_watching = any(task.get_name() == _KOPF_WATCHES for task in asyncio.all_tasks())
         if has_watched and not is_watching:
             await asyncio.sleep(GUARD_SECONDS)

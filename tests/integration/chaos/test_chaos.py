@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-LIMIT_SECONDS = 400
+LIMIT_SECONDS = 900
 
 pytestmark = pytest.mark.integration
 

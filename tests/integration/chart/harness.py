@@ -16,7 +16,7 @@ from typing import Any, Final
 from atheria_contract import names
 from atheria_local import programs
 from atheria_local.control_plane import ControlPlane
-from atheria_local.definitions import wait_established
+from atheria_local.definitions import delete_definitions, nudge_deletions, wait_established
 from bench.installation import kubeconfig_of
 
 ROOT: Final = Path(__file__).parents[3]
@@ -141,6 +141,7 @@ class Cluster:
         """What is there beyond `wanted`, once it is nothing or the time is over: controllers delete a little later."""
         deadline = time.monotonic() + _WAIT_SECONDS
         while (extra := self.everything() - wanted) and time.monotonic() < deadline:
+            nudge_deletions(self._plane.kubectl)
             time.sleep(0.2)
         return extra
 
@@ -159,7 +160,7 @@ class Cluster:
                 '{"metadata":{"finalizers":null}}',
                 check=False,
             )
-        self.kubectl("delete", *DEFINITIONS, "--ignore-not-found", "--timeout=180s")
+        delete_definitions(self._plane.kubectl, *(one.rpartition("/")[2] for one in DEFINITIONS))
         for namespace in (SYSTEM, MODELS):
             self.kubectl("create", "namespace", namespace, check=False)
             self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=60s")

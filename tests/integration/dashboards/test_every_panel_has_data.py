@@ -12,7 +12,7 @@ import pytest
 from atheria_local import promtool
 
 ROOT = Path(__file__).parents[3]
-LIMIT_SECONDS = 500
+LIMIT_SECONDS = 900
 
 pytestmark = pytest.mark.integration
 

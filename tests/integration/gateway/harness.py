@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -384,12 +385,21 @@ class Gateway:
 
     async def envoy_bytes(self) -> int:
         """Bytes that Envoy has allocated."""
+        return int(json.loads(await self._ask_envoy("memory"))["allocated"])
+
+    async def wait_until_known(self, model: ModelKey) -> None:
+        """Until Envoy's routes name the model: what another process has watched comes to it a moment later."""
+        async with asyncio.timeout(WAIT_S):
+            while str(model) not in await self._ask_envoy("config_dump?resource=dynamic_route_configs"):
+                await asyncio.sleep(0.05)
+
+    async def _ask_envoy(self, path: str) -> str:
         connector = aiohttp.UnixConnector(path=self.settings.admin_socket)
         async with (
             aiohttp.ClientSession(connector=connector) as session,
-            session.get("http://envoy/memory") as answer,
+            session.get(f"http://envoy/{path}") as answer,
         ):
-            return int((await answer.json())["allocated"])
+            return await answer.text()
 
     def envoy_lines(self) -> list[str]:
         """What Envoy has written."""

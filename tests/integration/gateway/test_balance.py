@@ -33,18 +33,20 @@ async def pods(gateway: Any) -> AsyncIterator[list[Any]]:
 async def test_four_pods_get_equal_parts_of_the_calls_of_one_connection(
     gateway: Any, pods: list[Any], callers: int
 ) -> None:
+    # Among pods that are all idle Envoy draws: a tenth is five standard deviations of a draw of twice as many.
+    count = 2 * CALLS if callers == 1 else CALLS
     async with gateway.channel() as channel:
         unary = channel.unary_unary("/t.S/Unary")
 
         async def call() -> None:
-            for _ in range(CALLS // callers):
+            for _ in range(count // callers):
                 await unary(b"x", timeout=20)
 
         await asyncio.gather(*(call() for _ in range(callers)))
     counts = [one.calls for one in pods]
-    assert sum(counts) == CALLS
-    assert max(counts) <= 1.1 * CALLS / PODS, counts
-    assert min(counts) >= 0.9 * CALLS / PODS, counts
+    assert sum(counts) == count
+    assert max(counts) <= 1.1 * count / PODS, counts
+    assert min(counts) >= 0.9 * count / PODS, counts
 
 
 async def test_a_pod_that_is_busy_gets_no_more_calls_while_others_are_idle(

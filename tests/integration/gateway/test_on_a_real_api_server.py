@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from atheria_contract import names
+from atheria_gateway.core.model import ModelKey
 from atheria_local.control_plane import ControlPlane
 from tests.integration.gateway import harness
 from tests.integration.gateway.harness import eventually
@@ -94,6 +95,7 @@ async def test_a_call_at_zero_wakes_the_model_and_is_answered(
     cluster: Cluster, envoy: Any, activator: ActivatorProcess, sink: Sink, backend: Any
 ) -> None:
     cluster.add_model("echo")
+    await envoy.wait_until_known(ModelKey(namespace="demo", name="echo"))
     async with envoy.channel("echo.demo.svc.cluster.local:8001") as channel:
         unary = channel.unary_unary("/t.S/Unary")
         call = asyncio.ensure_future(_answer(unary(b"hello", wait_for_ready=True)))
@@ -123,6 +125,7 @@ async def test_a_model_that_is_awake_already_is_not_lowered_by_a_wake(
     cluster: Cluster, envoy: Any, activator: ActivatorProcess, sink: Sink, backend: Any
 ) -> None:
     cluster.add_model("three")
+    await envoy.wait_until_known(ModelKey(namespace="demo", name="three"))
     cluster.kubectl("scale", f"{names.MODEL_PLURAL}/three", "-n", "demo", "--replicas=3")
     async with envoy.channel("three.demo") as channel:
         call = asyncio.ensure_future(_answer(channel.unary_unary("/t.S/Unary")(b"x")))
@@ -185,6 +188,7 @@ async def test_held_calls_survive_a_killed_activator_and_an_api_server_that_is_l
     cluster: Cluster, envoy: Any, activator: ActivatorProcess, sink: Sink, backend: Any
 ) -> None:
     cluster.add_model("killed")
+    await envoy.wait_until_known(ModelKey(namespace="demo", name="killed"))
     async with envoy.channel("killed.demo") as channel:
         unary = channel.unary_unary("/t.S/Unary")
         calls = [asyncio.ensure_future(_answer(unary(b"k" * 100_000))) for _ in range(10)]

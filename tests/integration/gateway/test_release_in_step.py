@@ -8,12 +8,19 @@ from typing import Any
 
 import pytest
 
+from atheria_gateway.core import pace
 from atheria_gateway.core.pace import BATCHES_PER_WORKER
 from tests.integration.gateway import harness
 from tests.integration.gateway.harness import QCA, Watched, eventually
 
 BATCH = 2
 CAPACITY = BATCH * BATCHES_PER_WORKER
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that wait at a gate are waited for, however slow the machine is: else another portion would be released."""
+    monkeypatch.setattr(pace, "PATIENCE_S", 3600.0)
 
 
 @pytest.fixture
@@ -24,6 +31,7 @@ async def small(gateway: Any) -> Any:
     return gateway
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_first_pod_gets_no_more_than_it_can_take_and_the_second_its_part(small: Any) -> None:
     first, second = await harness.Pod("first").start(), await harness.Pod("second").start()
     first.gate = second.gate = gate = asyncio.Event()
@@ -48,6 +56,7 @@ async def test_the_first_pod_gets_no_more_than_it_can_take_and_the_second_its_pa
         await second.stop()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_new_calls_wait_behind_the_backlog_until_it_is_gone_then_pass_directly(
     small: Any, pod: Any
 ) -> None:
@@ -88,6 +97,7 @@ async def test_a_long_stream_does_not_stop_the_calls_behind_it(small: Any, pod: 
             await stream.done_writing()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_full_pods_bring_the_hold_back_and_no_call_is_lost(run_directory: Path, pod: Any) -> None:
     gateway = harness.Gateway(run_directory, hold_s=60.0, hold_caller_share=1.0)
     gateway.kube.put(Watched.MODELS, harness.model_object(QCA, queue_limit=40, batch_size=BATCH))
@@ -105,8 +115,10 @@ async def test_full_pods_bring_the_hold_back_and_no_call_is_lost(run_directory: 
                 "the hold back", lambda: QCA in gateway.active._detained and gateway.active.is_settled
             )
             more = [asyncio.ensure_future(_answer(unary(b"y"))) for _ in range(20)]
-            await eventually("the excess held", lambda: gateway.held() == 20 - CAPACITY)
-            assert pod.running == 36 + CAPACITY
+            await eventually(
+                "the excess held",
+                lambda: (gateway.held(), pod.running) == (20 - CAPACITY, 36 + CAPACITY),
+            )
             # Another pod takes the excess on, while the first one is still full.
             second = await harness.Pod("second").start()
             gateway.kube.add_pod(QCA, second.ports, 2)

@@ -19,7 +19,7 @@ def test_an_object_is_kept_collected_with_its_owner_and_nothing_is_left_behind()
                 input=stdin,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=150,
                 check=True,
             )
             return done.stdout
@@ -34,7 +34,7 @@ def test_an_object_is_kept_collected_with_its_owner_and_nothing_is_left_behind()
         }
         kubectl("create", "-f", "-", stdin=json.dumps(child))
         kubectl("delete", "configmap", "owner")
-        kubectl("wait", "--for=delete", "configmap/child", "--timeout=30s")
+        kubectl("wait", "--for=delete", "configmap/child", "--timeout=120s")
         assert "v1.35" in json.loads(kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
     assert not folder.exists()
 
@@ -42,9 +42,9 @@ def test_an_object_is_kept_collected_with_its_owner_and_nothing_is_left_behind()
 def test_a_killed_api_server_comes_back_at_the_same_place_with_what_it_stored() -> None:
     with ControlPlane() as plane:
 
-        def kubectl(*arguments: str) -> int:
+        def kubectl(*arguments: str, limit: str = "30s") -> int:
             done = subprocess.run(
-                [*plane.kubectl, "--request-timeout=3s", *arguments],
+                [*plane.kubectl, f"--request-timeout={limit}", *arguments],
                 capture_output=True,
                 timeout=60,
                 check=False,
@@ -53,7 +53,7 @@ def test_a_killed_api_server_comes_back_at_the_same_place_with_what_it_stored() 
 
         assert kubectl("create", "configmap", "kept") == 0
         plane.kill_api_server()
-        assert kubectl("get", "configmap", "kept") != 0
+        assert kubectl("get", "configmap", "kept", limit="3s") != 0
         plane.start_api_server()
         assert kubectl("get", "configmap", "kept") == 0
         with pytest.raises(LocalError, match="call kill_api_server first"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,10 +68,18 @@ def figures(address: str) -> dict[str, Any]:
     return dict(model)
 
 
+def figures_or_none(address: str) -> dict[str, Any] | None:
+    """None while the gateway cannot tell, which is asked by its Envoy."""
+    try:
+        return figures(address)
+    except urllib.error.HTTPError:
+        return None
+
+
 def shows(address: str, what: str, look: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The model's figures as soon as they are so."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not look(model := figures(address)):
+    while not ((model := figures_or_none(address)) and look(model)):
         assert time.monotonic() < deadline, f"waited {WAIT_SECONDS:g} s for {what}: {model}"
         time.sleep(0.1)
     return model

@@ -387,14 +387,16 @@ class Namespace:
             if condition.get("observedGeneration") == model["metadata"]["generation"]
         }
 
-    def wait_condition(self, kind: str, status: str, reason: str = "", name: str = "qca") -> dict[str, Any]:
+    def wait_condition(
+        self, kind: str, status: str, reason: str = "", name: str = "qca", timeout_seconds: float = 60
+    ) -> dict[str, Any]:
         """The condition once it has this status (and reason) for the current generation."""
 
         def look() -> dict[str, Any] | None:
             found = self.conditions(name).get(kind, {})
             return found if found.get("status") == status and reason in ("", found["reason"]) else None
 
-        return eventually(f"{kind}={status} {reason} of {name}", look)
+        return eventually(f"{kind}={status} {reason} of {name}", look, timeout_seconds)
 
     def wait_active(self, name: str = "qca", other_than: str = "") -> str:
         """The active revision once there is one (other than a given one)."""

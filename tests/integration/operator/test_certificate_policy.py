@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from atheria_local.definitions import wait_established
+from atheria_local.definitions import delete_definitions, wait_established
 from tests.contract.chart import SYSTEM_NAMESPACE, render
 from tests.integration.operator.certificate_requests import Asking, asking
 
@@ -67,8 +67,9 @@ def tenant(cluster: Any) -> Iterator[Asking]:
     cluster.apply(*policies)
     with asking(cluster, ISSUER) as found:
         yield found
-    for item in (*policies, *definitions):
+    for item in policies:
         cluster.kubectl("delete", item["kind"], item["metadata"]["name"])
+    delete_definitions(cluster.plane.kubectl, *(item["metadata"]["name"] for item in definitions))
 
 
 @pytest.mark.parametrize(

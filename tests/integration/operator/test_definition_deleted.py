@@ -12,6 +12,7 @@ import pytest
 
 from atheria_contract import names
 from atheria_local.control_plane import ControlPlane
+from atheria_local.definitions import delete_definitions
 from tests.integration.operator.harness import Cluster, Namespace, eventually, running_operator
 
 # Each waits for two looks of 15 s, and for a control plane of its own.
@@ -28,7 +29,7 @@ def test_a_definition_with_models_can_be_deleted_and_made_again(tmp_path: Path) 
             space.apply_model()
             revision = space.wait_active()
             definition = f"{names.MODEL_PLURAL}.{names.GROUP}"
-            cluster.kubectl("delete", "crd", definition, "--timeout=50s")
+            delete_definitions(cluster.plane.kubectl, definition)
             eventually(
                 "the Deployment gone", lambda: cluster.find("deployment", revision, "-n", space.name) is None
             )
@@ -57,6 +58,6 @@ def test_the_deployments_of_a_deleted_model_go_without_a_garbage_collector(tmp_p
                 cluster.kubectl("delete", names.MODEL_PLURAL, "--all", "-n", space.name, "--timeout=30s")
             else:
                 definition = f"{names.MODEL_PLURAL}.{names.GROUP}"
-                cluster.kubectl("delete", "crd", definition, "--timeout=50s")
+                delete_definitions(cluster.plane.kubectl, definition)
             eventually("no Deployment", lambda: not deployments())
             assert operator.terminate() == 0

@@ -89,9 +89,9 @@ def test_the_real_controller_scales_by_calls_and_a_switch_leaves_nothing_and_cut
     assert space.replicas("deployment", revision) == 1
     calls.say(in_flight=12)
     wait_both(space, revision, 3)
-    autoscaler = space.get("hpa", "qca")
-    assert autoscaler["spec"]["scaleTargetRef"]["kind"] == names.MODEL_KIND
-    assert autoscaler["status"]["desiredReplicas"] == 3
+    assert space.get("hpa", "qca")["spec"]["scaleTargetRef"]["kind"] == names.MODEL_KIND
+    # It scales first, and then says so.
+    eventually("the autoscaler's word", lambda: space.get("hpa", "qca")["status"].get("desiredReplicas") == 3)
     assert space.model()["status"]["scaledBy"] == "hpa"
     space.wait_condition("ScalerReady", "True", "HorizontalPodAutoscaler")
 

@@ -17,7 +17,7 @@ import pytest
 
 from atheria_contract.generated import externalscaler_pb2 as messages
 from atheria_contract.generated import externalscaler_pb2_grpc as stubs
-from atheria_local.definitions import wait_established
+from atheria_local.definitions import delete_definitions, wait_established
 from tests.integration.operator.harness import SCALER_ADDRESS, Reporting, eventually
 
 pytestmark = pytest.mark.timeout(400)
@@ -84,7 +84,7 @@ def without_keda(cluster: Any) -> Iterator[None]:
     """No definition of ScaledObjects, before and after."""
     assert not cluster.find("crd", "scaledobjects.keda.sh")
     yield
-    cluster.kubectl("delete", "crd", "scaledobjects.keda.sh", "--ignore-not-found", "--timeout=60s")
+    delete_definitions(cluster.plane.kubectl, "scaledobjects.keda.sh")
 
 
 @pytest.fixture
@@ -132,6 +132,7 @@ def test_without_keda_the_model_runs_and_says_so_and_with_it_keda_scales_to_and_
             calls.say(in_flight=10)
             eventually("10 calls", lambda: keda.value() == 10, SECONDS)
             assert keda.is_active()
+            wait_pushed(keda.pushed, True)
             # What KEDA's HorizontalPodAutoscaler makes of it.
             space.kubectl("scale", "am", "qca", "--replicas=3")
             space.wait_replicas("deployment", revision, 3)
@@ -142,10 +143,10 @@ def test_without_keda_the_model_runs_and_says_so_and_with_it_keda_scales_to_and_
             # What KEDA's executor does after its cooldown.
             space.kubectl("scale", "am", "qca", "--replicas=0")
             space.wait_replicas("deployment", revision, 0)
-            assert last(keda.pushed) is False
+            wait_pushed(keda.pushed, False)
 
             calls.say(held=1)
-            assert keda.pushed.get(timeout=SECONDS) is True
+            wait_pushed(keda.pushed, True)
             space.kubectl("scale", "am", "qca", "--replicas=1")
             space.wait_replicas("deployment", revision, 1)
         finally:
@@ -162,12 +163,10 @@ def test_without_keda_the_model_runs_and_says_so_and_with_it_keda_scales_to_and_
     assert (space.replicas("am", "qca"), space.replicas("deployment", revision)) == (2, 2)
 
 
-def last(pushed: queue.Queue[bool]) -> bool:
-    """The newest of all that was pushed, once there is one."""
-    newest = pushed.get(timeout=SECONDS)
-    while not pushed.empty():
-        newest = pushed.get()
-    return newest
+def wait_pushed(pushed: queue.Queue[bool], wanted: bool) -> None:
+    """Until this is pushed: what was before it may not have been read yet."""
+    while pushed.get(timeout=SECONDS) is not wanted:
+        pass
 
 
 def test_silence_is_unavailable_so_that_keda_leaves_the_pods_alone(operator: Any) -> None:

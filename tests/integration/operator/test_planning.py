@@ -13,8 +13,15 @@ from atheria_contract import names
 from tests.integration.operator.harness import eventually
 
 
+def wait_known(space: Any, profile: str) -> None:
+    """Until the operator knows the profile: it watches profiles beside models, and a choice of auto is for good."""
+    space.apply_model("probe", hardware={"profile": profile})
+    space.wait_condition("Accepted", "True", name="probe")
+    space.kubectl("delete", "am", "probe", "--timeout=60s")
+
+
 @pytest.fixture
-def fleet(cluster: Any) -> Iterator[str]:
+def fleet(cluster: Any, space: Any) -> Iterator[str]:
     """Three profiles of a device that nobody has: the small cheap one, the large dear one, a spot one. Their common prefix."""
     prefix = f"fleet-{uuid.uuid4().hex[:6]}"
     # Cheaper than all that the chart ships.
@@ -35,6 +42,7 @@ def fleet(cluster: Any) -> Iterator[str]:
         for name, gib, price, spot in rows
     ]
     cluster.apply(*bodies)
+    wait_known(space, f"{prefix}-spot")
     yield prefix
     cluster.kubectl("delete", "ahp", *(body["metadata"]["name"] for body in bodies))
 

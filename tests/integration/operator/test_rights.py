@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from atheria_local.definitions import delete_definitions, wait_established
 from bench.installation import rendered_rights
 from tests.contract.rights import ACCOUNTS, Scope
 from tests.integration.operator.harness import LEASE_RULES, SYSTEM_NAMESPACE
@@ -94,8 +95,9 @@ def mode(cluster: Any, request: pytest.FixtureRequest) -> Iterator[str]:
     cluster.apply(namespace, *objects)
     # kubectl asks about kinds that it finds only.
     cluster.kubectl("apply", "--server-side", "-f", str(KEDA))
+    wait_established(cluster.plane.kubectl)
     yield mode
-    cluster.kubectl("delete", "-f", str(KEDA), "--timeout=60s")
+    delete_definitions(cluster.plane.kubectl, "scaledobjects.keda.sh")
     items = {"apiVersion": "v1", "kind": "List", "items": objects}
     cluster.kubectl("delete", "-f", "-", stdin=json.dumps(items))
 

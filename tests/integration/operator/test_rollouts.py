@@ -58,6 +58,11 @@ def events(space: Any, reason: str) -> list[str]:
     return [one["message"] for one in found if one["reason"] == reason]
 
 
+def wait_event(space: Any, reason: str) -> None:
+    """It comes a moment after the status that it tells of."""
+    eventually(f"an Event {reason}", lambda: bool(events(space, reason)))
+
+
 def annotate(space: Any, value: str) -> None:
     text = f"{names.ANNOTATION_ROLLOUT}={value}" if value else f"{names.ANNOTATION_ROLLOUT}-"
     space.kubectl("annotate", "am", "qca", text, "--overwrite")
@@ -75,6 +80,8 @@ def test_a_surge_moves_all_calls_once_the_new_pod_is_ready_and_an_annotation_bri
     wait_weights(space, {new: 100})
     space.wait_replicas("deployment", old, 0)
     uid = space.get("deployment", old)["metadata"]["uid"]
+    # Else the pod that is made ready below may be the one that goes away.
+    space.wait_pods(old, 0)
     annotate(space, "rollback")
     space.make_ready(old)
     wait_weights(space, {old: 100})
@@ -82,7 +89,7 @@ def test_a_surge_moves_all_calls_once_the_new_pod_is_ready_and_an_annotation_bri
     space.wait_replicas("deployment", new, 0)
     space.wait_condition("Ready", "False", "RolledBack")
     assert "by the annotation" in space.wait_condition("Progressing", "False", "RolledBack")["message"]
-    eventually("an Event of the way back", lambda: events(space, "RolledBack"))
+    wait_event(space, "RolledBack")
 
 
 def test_old_revisions_above_the_limit_are_removed(space: Any) -> None:
@@ -153,7 +160,7 @@ def test_a_swap_to_a_revision_that_fails_its_gate_goes_back(space: Any) -> None:
     wait_weights(space, {old: 100})
     space.wait_replicas("deployment", new, 0)
     space.make_ready(old)
-    eventually("an Event of the way back", lambda: events(space, "RolledBack"))
+    wait_event(space, "RolledBack")
 
 
 def test_auto_swaps_when_the_scheduler_finds_no_room_for_the_new_pod(space: Any) -> None:
@@ -170,6 +177,8 @@ def test_auto_swaps_when_the_scheduler_finds_no_room_for_the_new_pod(space: Any)
     }
     space.cluster.patch_status(f"pod/{pod['metadata']['name']}", space.name, {"conditions": [condition]})
     assert "Insufficient nvidia.com/gpu" in space.wait_condition("Progressing", "True", "Draining")["message"]
+    # The pod that found no room goes first: one that is there in the swap would end it.
+    space.wait_pods(new, 0)
     let_go(space, held)
     space.wait_condition("Progressing", "True", "Swapping")
     space.make_ready(new)
@@ -230,7 +239,7 @@ def test_a_canary_that_fails_more_calls_gives_them_back(space: Any, gateway: Any
     message = space.wait_condition("Progressing", "False", "RolledBack")["message"]
     assert "50.00% of" in message
     space.wait_replicas("deployment", new, 0)
-    assert events(space, "RolledBack")
+    wait_event(space, "RolledBack")
 
 
 def test_a_paused_canary_stays_and_promote_brings_it_to_all_calls(space: Any) -> None:

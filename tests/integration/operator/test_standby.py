@@ -106,7 +106,8 @@ def test_an_idle_models_pod_sleeps_and_is_woken_by_a_gateway(
     (pod,) = space.wait_pods(revision)
     with Reporting(operator.demand_port, "qca", space.name) as gateway, Kubelet(space, pod, tmp_path):
         gateway.say(in_flight=1, arrivals=1)
-        space.wait_condition("Ready", "True", "Ready")
+        # A real server starts for it.
+        space.wait_condition("Ready", "True", "Ready", timeout_seconds=180)
         start_seconds = space.model()["status"].get("coldStart", {}).get("totalSeconds")
         gateway.say(arrivals=1)
         message = space.wait_condition("Ready", "True", "Asleep")["message"]

@@ -79,6 +79,12 @@ def test_a_profile_that_is_created_later_is_found(space: Any) -> None:
         space.cluster.kubectl("delete", "ahp", profile)
 
 
+def wait_events(space: Any, reason: str) -> list[dict[str, Any]]:
+    """The model's Events of this reason, which come a moment after the status that they tell of."""
+    selector = f"--field-selector=reason={reason},involvedObject.kind=AtheriaModel"
+    return eventually(f"an Event {reason}", lambda: space.get("events", selector)["items"] or None)
+
+
 def test_a_pod_that_cannot_be_placed_is_reported_in_the_schedulers_own_words(space: Any) -> None:
     space.apply_model()
     pod = space.wait_pods(space.wait_active())[0]["metadata"]["name"]
@@ -86,8 +92,8 @@ def test_a_pod_that_cannot_be_placed_is_reported_in_the_schedulers_own_words(spa
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
     space.cluster.patch_status(f"pod/{pod}", space.name, {"conditions": [condition]})
     assert words in space.wait_condition("Ready", "False", "Unschedulable")["message"]
-    events = space.get("events", "--field-selector=reason=Unschedulable,involvedObject.kind=AtheriaModel")
-    assert words in events["items"][0]["message"]
+    events = wait_events(space, "Unschedulable")
+    assert words in events[0]["message"]
 
 
 def test_a_server_that_ends_is_reported_with_its_last_words(space: Any) -> None:
@@ -189,8 +195,7 @@ def test_a_revision_that_its_gate_refuses_takes_no_call_from_the_old_one(space: 
     assert ready["message"].endswith(f"calls still go to revision {old}")
     status = space.model()["status"]
     assert (status["activeRevision"], status["failure"]["revision"]) == (old, new)
-    events = space.get("events", "--field-selector=reason=QualityRejected,involvedObject.kind=AtheriaModel")
-    assert len(events["items"]) == 1
+    assert len(wait_events(space, "QualityRejected")) == 1
     # At zero a new revision takes over at once, a refused one does not.
     space.apply_model(scaling=external, replicas=0, precision={"policy": "nf4"})
     eventually("no pods", lambda: space.model()["status"]["replicas"] == 0)

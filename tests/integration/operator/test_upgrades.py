@@ -133,13 +133,16 @@ def test_one_that_is_rolled_back_stops_the_others_until_it_does_not_follow_any_m
         for other in others:
             message = models.space.conditions(other)["UpgradeAvailable"]["message"]
             assert f"{models.space.name}/{name} was rolled back" in message
-        found = models.space.get("events")["items"]
-        warned = {
-            item["involvedObject"]["name"]
-            for item in found
-            if item["reason"] == "UpgradesStopped" and item["type"] == "Warning"
-        }
-        assert warned == set(others)
+
+        def warned() -> set[str]:
+            return {
+                item["involvedObject"]["name"]
+                for item in models.space.get("events")["items"]
+                if item["reason"] == "UpgradesStopped" and item["type"] == "Warning"
+            }
+
+        eventually("a warning for each of the others", lambda: warned() >= set(others))
+        assert warned() == set(others)
         assert set(models.begun()) == {name}
         models.space.kubectl("annotate", "am", name, f"{names.ANNOTATION_UPGRADE}-")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-START_SECONDS = 300
+START_SECONDS = 900
 POD = """
 import json, sys
 from dataclasses import asdict
@@ -24,7 +24,7 @@ facts = compile_facts(model_digest="", code_digest="", device="cpu", mode="defau
                       row_buckets=(2,), shapes=[(3,)])
 config = CacheConfig(directory=folder, key_file=key, is_shared=True)
 x = torch.arange(6.0).view(2, 3)
-with CompileCache(config, facts, wait_seconds=200) as cache:
+with CompileCache(config, facts, wait_seconds=800) as cache:
     compiler = BucketCompiler(CompileConfig(mode="default"), "cpu")
     function = compiler(lambda x: torch.sin(x) * 2 + x, name="wave")
     function(x)

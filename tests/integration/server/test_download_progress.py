@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from atheria_operator.domain.status.phases import Phase, Step, read_step
-from tests.integration.server.harness import Server, eventually
+from tests.integration.server.harness import START_SECONDS, Server, eventually
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "torch-program" / "export.py"
 PIECES = 4000
@@ -114,7 +115,15 @@ def check_growth(source: SlowSource, url: str) -> None:
     with urllib.request.urlopen(f"{url}/v2/health/live", timeout=10) as answer:
         assert answer.status == 200
     source.hurry()
-    eventually("the model at the same port", lambda: readiness(url).get("ready"), 60)
+
+    def is_ready() -> bool:
+        """The waiting room closes a connection whose question it has not read, when the server takes its place."""
+        try:
+            return bool(readiness(url).get("ready"))
+        except (ConnectionError, http.client.HTTPException):
+            return False
+
+    eventually("the model at the same port", is_ready, START_SECONDS)
 
 
 def test_a_source_that_comes_slowly_is_seen_to_grow(

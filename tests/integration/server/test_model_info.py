@@ -57,6 +57,7 @@ def test_statistics_count_calls_rows_batches_and_failures(tmp_path: Path) -> Non
             assert before.last_inference == 0
             with gate.held(stub) as held:
                 waiting = [stub.begin(stub.request(np.ones((2, 1)))) for _ in range(2)]
+                server.wait_in_flight(3)
                 server.wait_queue_depth(0)
                 with pytest.raises(InferenceServerException):
                     client.infer("m", [tensor("x", np.ones((1, 1), np.float32))], parameters={"colour": 1})

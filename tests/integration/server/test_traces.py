@@ -181,10 +181,14 @@ def test_a_stream_of_grpc_is_one_call_with_its_requests(traced_server: Any, coll
 def test_the_last_spans_are_sent_before_the_server_ends(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trace = "f" * 32
+    trace, before = "f" * 32, "e" * 32
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{collector.address}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "40")
     with Server(GATE_SOURCE) as server:
+        # The end has two seconds for it, without a first connection. What is more than forty stays until then.
+        while not collector.all(before):
+            assert post_infer(server, ("traceparent", f"00-{before}-{SPAN}-01")) == 200
         assert post_infer(server, ("traceparent", f"00-{trace}-{SPAN}-01")) == 200
     assert server.process.returncode == 0
     assert collector.one("inference", trace)

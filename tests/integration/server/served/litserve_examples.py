@@ -439,6 +439,7 @@ class Slow(ls.LitAPI):
 
     def predict(self, x):
         end = time.monotonic() + 30
+        Path(x["begun"]).touch()
         while not Path(x["gate"]).exists():
             if time.monotonic() > end:
                 raise TimeoutError("nobody opened the gate")

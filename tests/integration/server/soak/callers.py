@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -138,9 +138,13 @@ async def grpc_wrong(target: Target, random: Random, tag: int) -> list[Outcome]:
 
 
 async def grpc_garbage(target: Target, random: Random, tag: int) -> list[Outcome]:
-    """Bytes that are no message, or a damaged one, which may be anything."""
-    whole = payloads.good(random, tag).message().SerializeToString()[:4096]
-    data = payloads.damaged(random, whole) if random.random() < 0.7 else payloads.garbage(random)
+    """Bytes that are no message, or a damaged one, which may be anything but the call of another."""
+    if random.random() < 0.7:
+        # Without parameters, which would tell the model to do what it cannot: sleep for -0.001 s.
+        whole = replace(payloads.good(random, tag), parameters={}).message().SerializeToString()[:4096]
+        data = payloads.with_tag(payloads.damaged(random, whole), tag)
+    else:
+        data = payloads.garbage(random)
     code, text, _ = await _unary(target, random, data)
     allowed = FINE | payloads.INVALID | payloads.UNKNOWN
     return [_checked(Outcome(kind="grpc garbage", code=code, text=text), allowed)]

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from atheria_contract.generated import inference_pb2 as pb
 
@@ -97,6 +98,21 @@ def damaged(random: Random, data: bytes) -> bytes:
             case _:
                 del found[max(at, 1) :]
     return bytes(found)
+
+
+def with_tag(data: bytes, tag: int) -> bytes:
+    """Damaged bytes as they are, unless they are a message still: its numbers are the tag again, so that none is taken for another call."""
+    message = pb.ModelInferRequest()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return data
+    for at, raw in enumerate(message.raw_input_contents):
+        numbers = np.full(len(raw) // 4, tag, np.float32).tobytes()
+        message.raw_input_contents[at] = numbers + raw[len(numbers) :]
+    for one in message.inputs:
+        one.contents.fp32_contents[:] = [tag] * len(one.contents.fp32_contents)
+    return bytes(message.SerializeToString())
 
 
 # Changes that make a good ModelInferRequest wrong, and what it must be answered with.
