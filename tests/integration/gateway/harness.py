@@ -390,7 +390,7 @@ class Gateway:
     async def wait_until_known(self, model: ModelKey) -> None:
         """Until Envoy's routes name the model: what another process has watched comes to it a moment later."""
         async with asyncio.timeout(WAIT_S):
-            while str(model) not in await self._ask_envoy("config_dump?resource=dynamic_route_configs"):
+            while str(model) not in await self._ask_envoy("config_dump?resource=dynamic_route_configs"):  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.05)
 
     async def _ask_envoy(self, path: str) -> str:
