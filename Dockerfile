@@ -52,9 +52,10 @@ RUN /opt/atheria/bin/pip install --require-hashes -r /tmp/requirements/operator.
 FROM pip AS gateway-environment
 ARG PIP_CERT
 ARG PIP_INDEX_URL
-COPY requirements/gateway.txt requirements/otel.txt /tmp/requirements/
+COPY requirements/gateway.txt requirements/otel.txt requirements/last.txt /tmp/requirements/
 RUN cd /tmp/requirements \
  && /opt/atheria/bin/pip install --require-hashes -r gateway.txt -r otel.txt \
+ && /opt/atheria/bin/pip install --require-hashes --no-deps --force-reinstall -r last.txt \
  && /opt/atheria/bin/pip uninstall -y pip
 
 FROM pip AS server-environment

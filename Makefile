@@ -137,6 +137,7 @@ lock: ## resolve the dependencies again into requirements/
 	for group in operator gateway server torch otel sources text report cli movie docs; do
 	  $$compile --extra $$group -c requirements/all.txt pyproject.toml -o requirements/$$group.txt
 	done
+	$$compile --no-deps -c requirements/all.txt requirements/last.in -o requirements/last.txt
 	# The images bring a torch of their own.
 	$$compile --extra optimize -c requirements/all.txt --overrides requirements/without-torch.in pyproject.toml -o requirements/optimize.txt
 

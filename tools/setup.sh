@@ -24,7 +24,7 @@ if [ -z "$python" ] || ! "$python" -c 'import ensurepip' 2>/dev/null; then
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 is $("$python" -V): Python >= 3.11 is needed (Debian 12 has it)"
 fi
 
-stamp=$(cat requirements/all.txt requirements/bootstrap.txt pyproject.toml | sha256sum | cut -c1-16)
+stamp=$(cat requirements/all.txt requirements/bootstrap.txt requirements/last.txt pyproject.toml | sha256sum | cut -c1-16)
 if [ ! -e ".venv/.setup-$stamp" ]; then
   say "uv"
   [ -x .local/bootstrap/bin/python ] || "$python" -m venv .local/bootstrap
@@ -34,6 +34,7 @@ if [ ! -e ".venv/.setup-$stamp" ]; then
   uv=.local/bootstrap/bin/uv
   [ -x .venv/bin/python ] || "$uv" venv -q --python "$(command -v "$python")" .venv
   "$uv" pip install -q --python .venv/bin/python --require-hashes -r requirements/all.txt
+  "$uv" pip install -q --python .venv/bin/python --require-hashes --no-deps --reinstall -r requirements/last.txt
   "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
   rm -f .venv/.setup-*
   touch ".venv/.setup-$stamp"
