@@ -19,6 +19,7 @@ from bench.chaos.final_state import Compared
 from bench.chaos.kubelet import Kubelet
 from bench.chaos.load import Load
 from bench.chaos.records import GRACE_ENDED, Call, Life
+from bench.chaos.stalls import Stall, watch_stalls
 from bench.chaos.world import MODELS, NAMESPACE, STEADY, TWINS, WAVES, World, eventually
 
 START_SECONDS: Final = 120.0
@@ -110,9 +111,11 @@ class Scenario:
         )
         running = [targets.operator, *(part for one in found for part in one.parts)]
         children: list[Compared] = []
+        stalls: list[Stall] = []
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(part.run(), name=part.name) for part in running]
             background.append(tasks.create_task(kubelet.run(), name="kubelet"))
+            background.append(tasks.create_task(watch_stalls(stalls), name="stalls"))
             background += [tasks.create_task(one.publish(world), name=one.name) for one in found]
             for model in MODELS:
                 await world.create(model)
@@ -145,6 +148,7 @@ class Scenario:
                     "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
                 ),
                 {one.name: tuple(one.envoy.kills_seconds) for one in found},
+                stalls,
             ),
             calls=tuple(self._load.calls),
             lives=tuple(kubelet.lives),

@@ -6,12 +6,14 @@ A call may only be lost with a process that was killed while it had it: a pod (S
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bench.chaos.ledger import Run
 from bench.chaos.records import FORCED, KILLED, Call, Life
+from bench.chaos.stalls import Stall, stalled_seconds
 
 POD_HAD_BEGUN: Final = "in flight on a killed pod"
 POD_WAS_SENT: Final = "sent to a killed pod, not begun"
@@ -70,9 +72,10 @@ def judge(
     lives: Iterable[Life],
     routes: Mapping[int, tuple[str, ...]],
     envoy_kills_seconds: Mapping[str, Sequence[float]],
+    stalls: Sequence[Stall] = (),
 ) -> Verdict:
-    """`routes` has the addresses to which an Envoy sent a call, `envoy_kills_seconds` is by gateway; all times are of one
-    monotonic clock."""
+    """`routes` has the addresses to which an Envoy sent a call, `envoy_kills_seconds` is by gateway, `stalls` are those of the run itself;
+    all times are of one monotonic clock."""
     every = list(calls)
     lives_by_name = {life.container: life for life in lives}
     runs_by_call: dict[int, list[Run]] = {}
@@ -85,6 +88,7 @@ def judge(
             lives_by_name,
             routes.get(call.id, ()),
             envoy_kills_seconds.get(call.gateway, ()),
+            partial(_happened_under, stalls),
         )
         for call in every
         if not call.is_answered
@@ -120,35 +124,37 @@ def _loss(
     lives: Mapping[str, Life],
     addresses: tuple[str, ...],
     envoy_kills: Sequence[float],
+    happened_under: Callable[[Call, float], bool],
 ) -> Loss:
     begun_in = {run.container for run in runs}
+
+    def was_killed_under(life: Life) -> bool:
+        at = life.ended_seconds
+        return life.killed_by in EXPLAINING_KILLS and at is not None and happened_under(call, at)
+
     for run in runs:
         life = lives.get(run.container)
-        if life is not None and _was_killed_under(call, life):
+        if life is not None and was_killed_under(life):
             return Loss(call=call, cause=POD_HAD_BEGUN, where=run.container)
     for life in lives.values():
-        if life.address in addresses and _was_killed_under(call, life):
+        if life.address in addresses and was_killed_under(life):
             return Loss(call=call, cause=POD_WAS_SENT, where=life.container)
     for life in lives.values():
-        if any(_happened_under(call, at) for at in life.worker_kills_seconds):
+        if any(happened_under(call, at) for at in life.worker_kills_seconds):
             if life.container in begun_in:
                 return Loss(call=call, cause=WORKER_HAD_BEGUN, where=life.container)
             if life.address in addresses:
                 return Loss(call=call, cause=WORKER_WAS_SENT, where=life.container)
-    if any(_happened_under(call, at) for at in envoy_kills):
+    if any(happened_under(call, at) for at in envoy_kills):
         return Loss(call=call, cause=ENVOY_KILLED, where=call.gateway)
     where = ", ".join(run.container for run in runs) or ", ".join(addresses)
     return Loss(call=call, cause=UNEXPLAINED, where=where)
 
 
-def _was_killed_under(call: Call, life: Life) -> bool:
-    at = life.ended_seconds
-    return life.killed_by in EXPLAINING_KILLS and at is not None and _happened_under(call, at)
-
-
-def _happened_under(call: Call, at_seconds: float) -> bool:
-    """Whether the call was under way then, and failed soon after."""
+def _happened_under(stalls: Sequence[Stall], call: Call, at_seconds: float) -> bool:
+    """Whether the call was under way then, and failed soon after, as far as the run was awake to hear of it."""
     end = call.ended_seconds
     if end is None or end < at_seconds:
         return False
-    return call.sent_seconds <= at_seconds + UNNOTICED_SECONDS and end <= at_seconds + NOTICED_SECONDS
+    heard_seconds = end - at_seconds - stalled_seconds(stalls, at_seconds, end)
+    return call.sent_seconds <= at_seconds + UNNOTICED_SECONDS and heard_seconds <= NOTICED_SECONDS

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from bench.chaos import ledger
 from bench.chaos.records import FORCED, GRACE_ENDED, KILLED, Call, Life
+from bench.chaos.stalls import Stall, watch_stalls
 from bench.chaos.verdict import (
     ENVOY_KILLED,
     POD_HAD_BEGUN,
@@ -108,6 +112,28 @@ def test_a_call_that_a_killed_worker_had_begun_or_was_about_to_get_is_explained(
     assert cause(lost(), lives=lives, routes=("10.244.0.2",)) == WORKER_WAS_SENT
     assert cause(lost(), lives=lives, routes=("10.244.0.3",)) == UNEXPLAINED
     assert cause(lost(ended=20.0), lives=lives, text="B 7 10.1\n") == UNEXPLAINED
+
+
+def test_what_the_run_heard_late_because_it_stood_still_itself_is_explained() -> None:
+    late = lost(ended=13.0)
+
+    def cause_with(*stalls: Stall) -> str:
+        runs = ledger.runs_of(POD, "B 7 10.1\n")
+        return judge([late], runs, (pod(),), {}, {}, stalls).losses[0].cause
+
+    assert cause_with() == UNEXPLAINED
+    assert cause_with((10.5, 12.9)) == POD_HAD_BEGUN
+    assert cause_with((8.0, 10.3), (10.4, 10.9), (13.0, 20.0)) == UNEXPLAINED
+
+
+async def test_a_stall_of_the_event_loop_is_seen() -> None:
+    found: list[Stall] = []
+    watching = asyncio.create_task(watch_stalls(found))
+    await asyncio.sleep(0.05)
+    time.sleep(0.5)  # noqa: ASYNC251 - a loop that stands still
+    await asyncio.sleep(0.05)
+    watching.cancel()
+    assert sum(last - first for first, last in found) > 0.2
 
 
 def test_a_call_without_any_end_is_unexplained() -> None:
