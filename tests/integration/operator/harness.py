@@ -206,13 +206,13 @@ class OperatorProcess:
     def wait(self) -> int:
         """The exit status, once it ends by itself."""
         assert self._process is not None
-        return self._process.wait(40)
+        return self._process.wait(120)
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(30)
+        return self._process.wait(120)
 
     def kill(self) -> None:
         """SIGKILL, and wait."""

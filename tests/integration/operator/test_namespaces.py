@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ class Install:
         objects = [item for item in found if "Role" in item["kind"] or item["kind"] == "ServiceAccount"]
         self._objects += objects
         self.cluster.apply(*objects)
+        for space in spaces:
+            for account in ("operator", "gateway"):
+                eventually(
+                    f"the rights of {account} in {space.name}", partial(self._may_list, account, space)
+                )
+
+    def _may_list(self, account: str, space: Namespace) -> bool:
+        """The API server's own watch of roles is a moment behind, and who is refused meanwhile looks again only after 15 s."""
+        whom = f"--as=system:serviceaccount:{SYSTEM_NAMESPACE}:atheria-{account}"
+        question = ("auth", "can-i", "list", f"{names.MODEL_PLURAL}.{names.GROUP}", "-n", space.name, whom)
+        return self.cluster.run(*question).returncode == 0
 
     def kubeconfig(self, account: str) -> Path:
         """With the account's own token."""
