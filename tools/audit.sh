@@ -25,6 +25,7 @@ $bin/hadolint --ignore DL3008 --ignore DL3003 Dockerfile # apt's versions are th
 
 for image in operator gateway server; do
   lists=(requirements/$image.txt)
+  [ $image != gateway ] || lists+=(requirements/otel.txt)
   [ $image != server ] || lists+=(requirements/torch.txt requirements/otel.txt requirements/optimize.txt requirements/sources.txt requirements/text.txt)
   say "bill of materials, CycloneDX: $out/$image.cdx.json"
   grep -hv '^ *#' "${lists[@]}" > "$out/$image.txt"

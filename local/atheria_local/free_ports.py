@@ -1,4 +1,4 @@
-"""TCP ports for programs that bind theirs later: no two calls on a machine get the same one while who asked lives.
+"""TCP ports for programs that bind theirs later: no two calls of one user get the same one while who asked lives.
 
 Called for control planes, benchmarks and tests, of which several processes start programs at once. A port that is only looked for and let
 go again is given to two of them sooner or later, and programs that share ports (SO_REUSEPORT, as Envoy) do not even complain.
@@ -17,19 +17,22 @@ from typing import Final
 
 ADDRESS: Final = "127.0.0.1"
 FIRST, LAST = 10_000, 32_000
-"""Below those that the kernel gives to connections and to who binds port 0."""
+"""Below those that Linux, unless it is told otherwise, gives to connections and to who binds port 0."""
 _TRIES: Final = 1000
 _given: set[int] = set()
 _claims: list[int] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, claimed until this process ends. Raises OSError where none is found."""
+    """A port of 127.0.0.1 that nobody listens on, claimed until this process ends. Raises OSError where none is found or can be claimed."""
     for _ in range(_TRIES):
         port = random.randrange(FIRST, LAST)  # noqa: S311 - no secret
-        if port not in _given and _is_claimed(port) and _is_free(port):
+        if port in _given or not _is_claimed(port):
+            continue
+        if _is_free(port):
             _given.add(port)
             return port
+        fcntl.lockf(_claims[0], fcntl.LOCK_UN, 1, port)
     raise OSError(
         f"no free port of {ADDRESS} from {FIRST} to {LAST - 1} in {_TRIES} tries: end what listens there"
     )

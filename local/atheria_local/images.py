@@ -73,7 +73,13 @@ ALL: Final = (
     Image(
         component="gateway",
         target="gateway",
-        inputs=("requirements/gateway.txt", "contract/atheria_contract", "gateway/atheria_gateway"),
+        inputs=(
+            "requirements/gateway.txt",
+            "requirements/otel.txt",
+            "requirements/last.txt",
+            "contract/atheria_contract",
+            "gateway/atheria_gateway",
+        ),
         minutes="about 1 min",
     ),
     Image(

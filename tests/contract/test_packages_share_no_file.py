@@ -22,7 +22,7 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 def shared() -> dict[str, dict[str, str]]:
     """Files that several packages have, with other content: the digest that each package says, by its name."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    for package in distributions():
+    for package in distributions(path=[str(PACKAGES)]):
         name = re.sub(r"[-_.]+", "-", package.name).lower()
         for path, digest, _ in csv.reader((package.read_text("RECORD") or "").splitlines()):
             if digest and not path.startswith(".."):
@@ -57,9 +57,19 @@ def test_a_file_of_several_packages_is_that_of_the_package_that_is_installed_las
 
 def test_whoever_installs_the_one_and_the_other_installs_the_last_ones_last() -> None:
     root = REQUIREMENTS.parent
-    for file in (root / "Dockerfile", root / "tools" / "setup.sh"):
-        text = file.read_text(encoding="utf-8")
-        # Each place ends with them, or has no Envoy.
-        for part in re.split(r"^FROM ", text, flags=re.MULTILINE):
-            if "gateway.txt" in part or "all.txt -" in part or "-r requirements/all.txt" in part:
-                assert re.search(r"--no-deps --(force-)?reinstall -r (requirements/)?last\.txt", part), file
+    installs = re.compile(r"pip install .*-r (?:requirements/)?(\w+)\.txt$", re.MULTILINE)
+    texts = [
+        (root / "tools" / "setup.sh").read_text(encoding="utf-8"),
+        *re.split(r"^FROM ", (root / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE),
+    ]
+    found = 0
+    for text in texts:
+        lines = [line.rstrip("\\ ") for line in text.splitlines() if "pip install" in line]
+        order = [match[1] for line in lines if (match := installs.search(line))]
+        if any(re.search(r"\b(gateway|all)\.txt", line) for line in lines):
+            found += 1
+            assert order[-1] == "last", (
+                f"{order}: whatever is installed behind requirements/last.txt may write over its files"
+            )
+            assert re.search(r"--no-deps --(force-)?reinstall -r (requirements/)?last\.txt", text)
+    assert found == 2

@@ -76,7 +76,8 @@ _REFUSED_SECONDS: Final = 15.0
 _HANDOVER_TRIES: Final = 10
 _API_VERSIONS: Final = {"Deployment": "apps/v1", HORIZONTAL_POD_AUTOSCALER: "autoscaling/v2"}
 _SCALER_SECONDS: Final = 15.0
-"""Between two looks at a ScaledObject, which is not watched. KEDA itself asks the operator about each one every 5 s."""
+_GOOD_SCALER_SECONDS: Final = 30.0
+"""Between two looks at a ScaledObject, which is not watched: where it does not work, and where it does. Each is a whole round."""
 REFUSED: Final = "Refused"
 
 
@@ -296,7 +297,7 @@ class Reconciler:
             case ScalingClass.KEDA:
                 found = await self._scaled_objects.keep(intent)
                 self._scaler = (of_scaled_object(found.live, found.problem),)
-                return _SCALER_SECONDS
+                return _GOOD_SCALER_SECONDS if self._scaler[0].status == "True" else _SCALER_SECONDS
         return None
 
     def _newest_status(self, body: Body) -> Mapping[str, Any]:

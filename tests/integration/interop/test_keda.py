@@ -29,8 +29,8 @@ from tests.integration.operator.harness import Namespace, Reporting, eventually,
 
 pytestmark = [needs("keda"), pytest.mark.timeout(900)]
 
-SECONDS: Final = 120
-"""The controllers look for new definitions every 30 s, KEDA tries a scaler again after up to a minute."""
+SECONDS: Final = 240
+"""The controllers look for new definitions every 30 s, KEDA tries a scaler again after up to a minute, the operator looks every 30 s."""
 EXAMPLE: Final = Path(__file__).parents[3] / "examples" / "keda" / "model.yaml"
 KEDA_NAMESPACE: Final = "keda"
 ACCOUNT: Final = "keda-operator"
@@ -191,7 +191,7 @@ def wait_both(space: Namespace, revision: str, pods: int) -> None:
 
 
 def scaler(space: Namespace, status: str, reason: str) -> dict[str, Any]:
-    """What the model says of who decides, once it is this: the operator looks by itself within 15 s."""
+    """What the model says of who decides, once it is this: the operator looks by itself within 30 s."""
 
     def look() -> dict[str, Any] | None:
         found = space.conditions().get("ScalerReady", {})

@@ -371,7 +371,7 @@ class Namespace:
         return self.cluster.kubectl(*arguments, "-n", self.name, stdin=stdin)
 
     def look_now(self, name: str = "qca") -> None:
-        """Wake the model's loop, which would look by itself within 3 minutes, or 15 s with class keda."""
+        """Wake the model's loop, which would look by itself within 3 minutes, or 30 s with class keda."""
         self.kubectl("label", "am", name, f"look={time.monotonic_ns()}", "--overwrite")
 
     def model(self, name: str = "qca") -> Any:

@@ -64,6 +64,8 @@ def tenant(cluster: Any) -> Iterator[Asking]:
     assert len(policies) == 2
     cluster.apply(*definitions)
     wait_established(cluster.plane.kubectl)
+    # It was there before the policy, and would be refused today.
+    cluster.apply(Asking(cluster=cluster, issuer=ISSUER).certificate("default", usages=CLIENT))
     cluster.apply(*policies)
     with asking(cluster, ISSUER) as found:
         yield found
@@ -120,6 +122,14 @@ def test_nobody_comes_past_it_by_a_request_or_by_changing_the_issuer_later(
     other = tenant.certificate(usages=CLIENT, issuerRef={"name": "own", "kind": "Issuer"})
     cluster.apply(other)
     done = cluster.run("apply", "-f", "-", stdin=json.dumps(tenant.certificate(usages=CLIENT)))
+    assert done.returncode != 0
+    assert "usages of the ClusterIssuer" in done.stderr
+
+
+def test_what_was_there_before_may_be_marked_and_not_be_changed(cluster: Any, tenant: Asking) -> None:
+    cluster.kubectl("annotate", "certificate", "asked", "-n", "default", "cert-manager.io/seen=yes")
+    changed = tenant.certificate("default", usages=CLIENT, dnsNames=["other.default.svc"])
+    done = cluster.run("apply", "-f", "-", stdin=json.dumps(changed))
     assert done.returncode != 0
     assert "usages of the ClusterIssuer" in done.stderr
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from atheria_server.core.cache_precision import CacheSettings
 from atheria_server.models.text.cache.pool import CachePool
 from atheria_server.models.text.causal import CacheShape, StepCache
-from atheria_server.models.text.hugging_face_head import Head
+from atheria_server.models.text.hugging_face_head import LogitRule, closest_rule
 from atheria_server.models.text.hugging_face_origin import usable_context
 from atheria_server.models.text.passes import OnePass, Row, compute_pass
 from atheria_server.sources.errors import UnusableSourceError
@@ -43,6 +43,8 @@ NAMED_WEIGHTS: Final = 5
 TORCHS: Final = "sdpa"
 OWN: Final = "eager"
 """The library's words for attention by torch's kernels, and by a model's own code."""
+_COMMON_ATTENTION: Final = "_supports_attention_backend"
+"""The library's mark of models that take masks and keys as they are given."""
 FULL: Final = "full_attention"
 SLIDING: Final = "sliding_attention"
 _WINDOW: Final = "sliding_window"
@@ -55,12 +57,17 @@ class HuggingFaceNetwork:
     """See `CausalModel`."""
 
     def __init__(self, model: Any, *, has_own_attention: bool = False) -> None:
-        """`model` in evaluation mode, which `has_own_attention` where it was not loaded with torch's. Raises UnusableSourceError for one that computes in a way that this does not know."""
+        """`model` in evaluation mode; `has_own_attention` as in `CausalModel`.
+
+        Raises UnusableSourceError for one that computes in a way that this does not know.
+        """
         self.model = model
         self._body = model.base_model
         self._embeddings = model.get_input_embeddings()
         config = model.config.get_text_config(decoder=True)
-        self._head = Head(model.get_output_embeddings(), config)
+        self._head = model.get_output_embeddings()
+        self._rule = LogitRule()
+        """Found by `prove`."""
         self._config = config
         self.has_own_attention = has_own_attention
         self._has_kinds = _check_attention(config)
@@ -120,7 +127,7 @@ class HuggingFaceNetwork:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As in `CausalModel`."""
-        return self._head(hidden)
+        return self._rule(self._head(hidden))
 
     def modules(self) -> dict[str, nn.Module]:
         """The network, for precision and counting."""
@@ -167,11 +174,14 @@ class HuggingFaceNetwork:
         tokens = self._drawn()
         whole = self.model(tokens).logits.float()
         positions = torch.arange(PROOF_TOKENS, device=self.model.device).expand(2, -1)
-        hidden = self.forward(self.embed(tokens, positions), positions, None, OnePass())
-        self._compare(self.logits(hidden), whole)
         try:
+            hidden = self.forward(self.embed(tokens, positions), positions, None, OnePass())
+            self._rule = closest_rule(self._config, self._head(hidden), whole)
+            self._compare(self.logits(hidden), whole)
             self._prove_with_cache(tokens, whole)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except UnusableSourceError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise UnusableSourceError(
                 f"{type(self.model).__name__} does not compute with a cache of the runtime text: {error}; serve it by runtime custom"
             ) from error
@@ -241,9 +251,14 @@ def load_network(folder: Path, *, dtype: str, device: str) -> HuggingFaceNetwork
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UnusableSourceError(f"{folder.name} is no causal language model: {error}") from error
     _check_weights(folder, loading)
-    network = HuggingFaceNetwork(
-        model.to(device).eval().requires_grad_(False), has_own_attention=has_own_attention
-    )
+    try:
+        network = HuggingFaceNetwork(
+            model.to(device).eval().requires_grad_(False), has_own_attention=has_own_attention
+        )
+    except AttributeError as error:
+        raise UnusableSourceError(
+            f"{type(model).__name__} has no heads and layers that the runtime text knows: {error}; serve it by runtime custom"
+        ) from error
     network.prove()
     if has_own_attention:
         _LOG.info("event=text_attention kernel=none because=%s computes its own", type(model).__name__)
@@ -252,7 +267,10 @@ def load_network(folder: Path, *, dtype: str, device: str) -> HuggingFaceNetwork
 
 def _load(folder: Path, dtype: str) -> tuple[Any, Mapping[str, Any], bool]:
     """The model, what the library says of its weights, and whether its attention is its own: by torch's kernels, or by the model's own
-    code where those do not know what it does to its scores (Gemma 2 bends them, gpt-oss has a place beside them)."""
+    code where those do not know what it does to its scores (Gemma 2 bends them, gpt-oss has a place beside them).
+
+    Only for models of the library's common interface: older ones mask by themselves, GPT-Neo by the longest row of a pass.
+    """
 
     def load(attention: str) -> tuple[Any, Mapping[str, Any], bool]:
         model, loading = AutoModelForCausalLM.from_pretrained(  # nosec B615 - a folder that is here
@@ -271,7 +289,10 @@ def _load(folder: Path, dtype: str) -> tuple[Any, Mapping[str, Any], bool]:
     except ValueError as error:
         if "scaled_dot_product_attention" not in str(error):
             raise
-        return load(OWN)
+        found = load(OWN)
+        if not getattr(found[0], _COMMON_ATTENTION, False):
+            raise
+        return found
 
 
 def _check_weights(folder: Path, loading: Mapping[str, Any]) -> None:

@@ -194,7 +194,7 @@ async def test_keda_is_looked_at_again_also_where_all_was_well(body: Bodies) -> 
     after_seconds = await world.round(body(scaling=scaling("keda")))
     assert world.scaler_ready == ("True", "Keda")
     assert after_seconds is not None
-    assert after_seconds <= 15
+    assert after_seconds <= 30
     made["status"]["conditions"][0] |= {
         "status": "False",
         "reason": "TriggerError",

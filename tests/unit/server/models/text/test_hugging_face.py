@@ -267,3 +267,41 @@ def test_a_model_that_does_to_its_logits_what_is_not_known_is_refused(
     monkeypatch.setattr(hugging_face_head, "_number", lambda *given: given[-1])
     with pytest.raises(UnusableSourceError, match="does something to its logits"):
         load_network(save(tmp_path, make), dtype="fp32", device="cpu")
+
+
+def _with_key(**key: float) -> Callable[[], Any]:
+    def make() -> Any:
+        model = _llama()
+        for name, value in key.items():
+            setattr(model.config, name, value)
+        return model
+
+    return make
+
+
+def _hyperclovax() -> Any:
+    from transformers import HyperCLOVAXConfig, HyperCLOVAXForCausalLM
+
+    return HyperCLOVAXForCausalLM(HyperCLOVAXConfig(**SIZES, logits_scaling=0.9))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _cohere,
+        _granite,
+        _with_key(logit_scale=0.75),
+        _with_key(final_logit_softcapping=30.0),
+        _hyperclovax,
+    ],
+    ids=["cohere", "granite", "ignores_scale", "ignores_cap", "multiplies"],
+)
+def test_logits_are_those_of_the_whole_model_whatever_its_architecture_makes_of_a_key(
+    tmp_path: Path, make: Callable[[], Any]
+) -> None:
+    network = load_network(save(tmp_path, make), dtype="bf16", device="cpu")
+    tokens = torch.arange(1, 9)[None]
+    with torch.inference_mode():
+        expected = network.model(tokens).logits.float()
+        hidden = network._body(tokens).last_hidden_state
+        assert torch.equal(network.logits(hidden), expected)

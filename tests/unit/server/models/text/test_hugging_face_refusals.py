@@ -65,6 +65,35 @@ def _falcon_with_alibi() -> Any:
     )
 
 
+def _gpt_neo() -> Any:
+    from transformers import GPTNeoConfig, GPTNeoForCausalLM
+
+    # Its window is longer than the texts of the proof, and is counted from the longest row of a pass.
+    layers = [[["global", "local"], 1]]
+    return GPTNeoForCausalLM(
+        GPTNeoConfig(vocab_size=VOCABULARY, hidden_size=32, num_layers=2, num_heads=4, attention_types=layers)
+    )
+
+
+def _rwkv() -> Any:
+    from transformers import RwkvConfig, RwkvForCausalLM
+
+    return RwkvForCausalLM(RwkvConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2))
+
+
+def _mamba() -> Any:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    return MambaForCausalLM(MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=1))
+
+
+@pytest.mark.parametrize("make", [_gpt_neo, _rwkv, _mamba])
+def test_what_masks_by_itself_or_has_no_attention_is_refused_in_a_sentence(tmp_path: Path, make: Any) -> None:
+    folder = save(tmp_path, make)
+    with pytest.raises(UnusableSourceError):
+        load_network(folder, dtype="fp32", device="cpu")
+
+
 def change_weights(folder: Path, **changed: Any) -> None:
     path = folder / "model.safetensors"
     weights = load_file(path)
