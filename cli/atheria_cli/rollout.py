@@ -92,9 +92,18 @@ def as_json(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_over(body: Mapping[str, Any]) -> bool:
-    """Of the spec as it is now, taken over or given up."""
+    """Of the spec as it is now, taken over or given up, and nothing that a person wants of it is still to be read."""
     progressing = condition(body, "Progressing")
-    return progressing.get("status") == "False" and is_seen(body, progressing)
+    return progressing.get("status") == "False" and is_seen(body, progressing) and _is_obeyed(body)
+
+
+def _is_obeyed(body: Mapping[str, Any]) -> bool:
+    """Whether the operator has read the annotation, which changes no generation: until then the state is that of before."""
+    text = str((body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROLLOUT) or "")
+    if text.partition(":")[0] not in (Verb.PROMOTE, Verb.ROLLBACK):
+        return True
+    answered = ((body.get("status") or {}).get("rollout") or {}).get("answered")
+    return bool(answered == text[: names.LONGEST_ROLLOUT_COMMAND])
 
 
 def rollout_words(body: Mapping[str, Any]) -> RenderableType:

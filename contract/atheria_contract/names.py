@@ -43,6 +43,8 @@ ANNOTATION_INTENT: Final = f"{GROUP}/intent"
 """Hash of the desired object, used to skip applies that would change nothing."""
 ANNOTATION_ROLLOUT: Final = f"{GROUP}/rollout"
 """On an AtheriaModel, by a person: paused (while it is there), promote or rollback (once each)."""
+LONGEST_ROLLOUT_COMMAND: Final = 128
+"""Characters of it that the operator reads, and stores as status.rollout.answered."""
 ANNOTATION_UPGRADE: Final = f"{GROUP}/upgrade"
 """On an AtheriaModel, by a person: `now` lets its pods follow the operator's default server image."""
 UPGRADE_NOW: Final = "now"

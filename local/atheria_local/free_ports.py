@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 ADDRESS: Final = "127.0.0.1"
-FIRST, LAST = 10_000, 32_000
-"""Below those that Linux, unless it is told otherwise, gives to connections and to who binds port 0."""
+FIRST, LAST = 19_100, 28_000
+"""Above what programs here listen on by themselves (Envoy Gateway's 18000), below what pages name (28000) and below those that Linux, unless it is told otherwise, gives to connections and to who binds port 0."""
 _TRIES: Final = 1000
 _given: set[int] = set()
 _claims: list[int] = []

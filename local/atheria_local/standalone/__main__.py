@@ -26,6 +26,7 @@ import yaml
 
 from atheria_contract import names
 from atheria_local.errors import LocalError
+from atheria_local.free_ports import free_port
 from atheria_local.standalone.stack import Ports, Stack
 
 DEMO: Final = Path(__file__).with_name("demo.yaml")
@@ -171,7 +172,7 @@ def _ports(grpc: int, http: int) -> Ports:
     with ExitStack() as held:
 
         def free(asked: int, usual: int) -> int:
-            for candidate in (asked,) if asked else (usual, 0):
+            for candidate in (asked,) if asked else (usual, free_port()) if usual else (free_port(),):
                 one = held.enter_context(socket.socket())
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from atheria_contract import names
 from atheria_operator.api.model import ModelKey
@@ -14,8 +14,6 @@ from atheria_operator.domain.rollout.facts import Outside
 from atheria_operator.domain.rollout.stored import read_counted
 from atheria_operator.domain.status.report import Parts
 from atheria_operator.runtime.ports import DemandSource
-
-_LONGEST_COMMAND: Final = 128
 
 
 class RolloutWindow:
@@ -47,7 +45,9 @@ class RolloutWindow:
         annotations = body["metadata"].get("annotations") or {}
         return Outside(
             now=now,
-            command_text=str(annotations.get(names.ANNOTATION_ROLLOUT) or "")[:_LONGEST_COMMAND],
+            command_text=str(annotations.get(names.ANNOTATION_ROLLOUT) or "")[
+                : names.LONGEST_ROLLOUT_COMMAND
+            ],
             follows_default_image=annotations.get(names.ANNOTATION_UPGRADE) == names.UPGRADE_NOW,
             calls={
                 name: self._counted_before.get(name, CallFigures()).plus(

@@ -52,7 +52,7 @@ def test_the_seed_decides_the_picture_and_is_kept_in_the_address(still_page: Any
         field = still_page.tab.get_by_label("Seed")
         field.fill(str(seed))
         field.press("Tab")
-        assert f"seed={seed}" in still_page.tab.url
+        eventually("the address", lambda: f"seed={seed}" in still_page.tab.url, still_page)
         eventually("a first frame", lambda: still_page.frame == 1, still_page)
         eventually("another picture", lambda: still_page.pictures() != before, still_page)
         return still_page.pictures()

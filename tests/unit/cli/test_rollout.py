@@ -79,3 +79,37 @@ def test_the_status_for_programs_says_whether_it_is_over_and_why(monkeypatch: py
     done = CliRunner().invoke(app, ["rollout", "status", "qca", "-o", "json"])
     found = json.loads(done.output)
     assert (found["is_seen"], found["is_over"]) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "answered", "is_over"),
+    [
+        ("rollback:1", "", False),
+        ("rollback:2", "rollback:1", False),
+        ("rollback:2", "rollback:2", True),
+        ("promote:1", "", False),
+        ("promote:" + "1" * 200, "promote:" + "1" * 120, True),
+        ("paused", "", True),
+        ("", "", True),
+    ],
+)
+def test_a_rollout_is_not_over_before_the_operator_has_read_what_a_person_wants(
+    monkeypatch: pytest.MonkeyPatch, annotation: str, answered: str, is_over: bool
+) -> None:
+    seen = {"type": "Progressing", "status": "False", "reason": "Complete", "observedGeneration": 2}
+    body = {
+        "metadata": {
+            "name": "qca",
+            "generation": 2,
+            "annotations": {"atheria.dev/rollout": annotation} if annotation else {},
+        },
+        "status": {
+            "rollout": {"phase": "Complete", **({"answered": answered} if answered else {})},
+            "conditions": [seen],
+        },
+    }
+    monkeypatch.setattr(Cluster, "kubectl", lambda *_: json.dumps(body))
+    done = CliRunner().invoke(app, ["rollout", "status", "qca", "-o", "json"])
+    assert json.loads(done.output)["is_over"] is is_over
+    waited = CliRunner().invoke(app, ["rollout", "status", "qca", "--wait", "--timeout", "0.01"])
+    assert waited.exit_code == (0 if is_over else 5), waited.output
