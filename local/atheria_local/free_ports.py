@@ -17,7 +17,8 @@ from typing import Final
 
 ADDRESS: Final = "127.0.0.1"
 FIRST, LAST = 19_100, 28_000
-"""Above what programs here listen on by themselves (Envoy Gateway's 18000), below what pages name (28000) and below those that Linux, unless it is told otherwise, gives to connections and to who binds port 0."""
+"""Above what programs here listen on by themselves (Envoy Gateway's 18000), below what pages name (28000), and below those that Linux,
+unless it is told otherwise, gives to connections and to who binds port 0."""
 _TRIES: Final = 1000
 _given: set[int] = set()
 _claims: list[int] = []
@@ -27,7 +28,7 @@ def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, claimed until this process ends. Raises OSError where none is found or can be claimed."""
     for _ in range(_TRIES):
         port = random.randrange(FIRST, LAST)  # noqa: S311 - no secret
-        if port in _given or not _is_claimed(port):
+        if port in _given or not _claim(port):
             continue
         if _is_free(port):
             _given.add(port)
@@ -38,8 +39,8 @@ def free_port() -> int:
     )
 
 
-def _is_claimed(port: int) -> bool:
-    """A lock on the port's byte of one file: the kernel gives it back with the process, however that ends."""
+def _claim(port: int) -> bool:
+    """Whether it is this process's now, by a lock on the port's byte of one file: the kernel gives it back with the process, however that ends."""
     if not _claims:
         path = Path(tempfile.gettempdir()) / f"atheria-ports-{os.geteuid()}"
         _claims.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))

@@ -172,19 +172,21 @@ def _ports(grpc: int, http: int) -> Ports:
     with ExitStack() as held:
 
         def free(asked: int, usual: int) -> int:
-            for candidate in (asked,) if asked else (usual, free_port()) if usual else (free_port(),):
-                one = held.enter_context(socket.socket())
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    one.bind(("127.0.0.1", candidate))
-                    port = int(one.getsockname()[1])
-                    _claim(port)
-                except OSError:
-                    continue
-                return port
-            raise LocalError(f"port {asked} on 127.0.0.1 is taken: give another one, or leave it out")
+            port = asked or usual
+            one = held.enter_context(socket.socket())
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind(("127.0.0.1", port))
+                _claim(port)
+            except OSError as error:
+                if not asked:
+                    return free_port()
+                raise LocalError(
+                    f"port {asked} on 127.0.0.1 is taken: give another one, or leave it out"
+                ) from error
+            return port
 
-        return Ports(grpc=free(grpc, names.PORT_GRPC), http=free(http, names.PORT_HTTP), metrics=free(0, 0))
+        return Ports(grpc=free(grpc, names.PORT_GRPC), http=free(http, names.PORT_HTTP), metrics=free_port())
 
 
 if __name__ == "__main__":

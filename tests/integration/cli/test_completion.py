@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from atheria_local.control_plane import ControlPlane
 from tests.integration.cli.cluster import environment
+from tests.integration.operator.harness import eventually
 
 pytestmark = pytest.mark.integration
 MODEL = """
@@ -65,19 +64,15 @@ def offered(shell: dict[str, str], *words: str) -> tuple[list[str], str]:
     return [line.partition("\t")[0] for line in found], directive
 
 
-def until(found: Callable[[], Any], expected: Any) -> None:
-    """A cluster that takes longer than two seconds offers nothing: a person presses Tab again."""
-    deadline = time.monotonic() + 60
-    while (now := found()) != expected:
-        assert time.monotonic() < deadline, now
-        time.sleep(0.2)
-
-
 def test_kubectl_offers_the_plugins_commands_options_models_and_namespaces(shell: dict[str, str]) -> None:
     commands, directive = offered(shell, "atheria", "")
     assert {"list", "explain", "rollout"} <= set(commands)
     assert directive == ":4", "no file names"
-    until(lambda: offered(shell, "atheria", "get", "-n", "lab", ""), (["waves", "writer"], ":4"))
+    # A cluster that takes longer than two seconds offers nothing: a person presses Tab again.
+    eventually(
+        "the models of lab",
+        lambda: offered(shell, "atheria", "get", "-n", "lab", "") == (["waves", "writer"], ":4"),
+    )
     assert offered(shell, "atheria", "apply", "-f", "") == ([], ":0"), "file names are the shell's"
 
 
@@ -90,7 +85,10 @@ def test_bash_offers_the_same_once_the_completion_is_installed(shell: dict[str, 
         f"source {script}; complete -p atheria >&2; COMP_WORDS=(atheria get -n lab w); COMP_CWORD=4; "
         '_atheria_completion atheria; printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    until(lambda: run(shell, "bash", "--norc", "-c", typed).split(), ["waves", "writer"])
+    # As above.
+    eventually(
+        "the models of lab", lambda: run(shell, "bash", "--norc", "-c", typed).split() == ["waves", "writer"]
+    )
 
 
 def test_a_cluster_that_is_gone_offers_nothing_and_says_nothing(

@@ -86,6 +86,12 @@ async def _eventually_true(what: str, ask: Any) -> None:
             await asyncio.sleep(0.05)
 
 
+async def _add_model(cluster: Cluster, envoy: Any, name: str) -> None:
+    """And wait until it can be called."""
+    cluster.add_model(name)
+    await envoy.wait_until_known(ModelKey(namespace="demo", name=name))
+
+
 async def _text(url: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         return answer.status, await answer.text()
@@ -94,8 +100,7 @@ async def _text(url: str) -> tuple[int, str]:
 async def test_a_call_at_zero_wakes_the_model_and_is_answered(
     cluster: Cluster, envoy: Any, activator: ActivatorProcess, sink: Sink, backend: Any
 ) -> None:
-    cluster.add_model("echo")
-    await envoy.wait_until_known(ModelKey(namespace="demo", name="echo"))
+    await _add_model(cluster, envoy, "echo")
     async with envoy.channel("echo.demo.svc.cluster.local:8001") as channel:
         unary = channel.unary_unary("/t.S/Unary")
         call = asyncio.ensure_future(_answer(unary(b"hello", wait_for_ready=True)))
@@ -124,8 +129,7 @@ async def test_a_call_at_zero_wakes_the_model_and_is_answered(
 async def test_a_model_that_is_awake_already_is_not_lowered_by_a_wake(
     cluster: Cluster, envoy: Any, activator: ActivatorProcess, sink: Sink, backend: Any
 ) -> None:
-    cluster.add_model("three")
-    await envoy.wait_until_known(ModelKey(namespace="demo", name="three"))
+    await _add_model(cluster, envoy, "three")
     cluster.kubectl("scale", f"{names.MODEL_PLURAL}/three", "-n", "demo", "--replicas=3")
     async with envoy.channel("three.demo") as channel:
         call = asyncio.ensure_future(_answer(channel.unary_unary("/t.S/Unary")(b"x")))
@@ -187,8 +191,7 @@ async def test_a_deleted_model_is_not_found_and_a_new_one_is_routed(
 async def test_held_calls_survive_a_killed_activator_and_an_api_server_that_is_listed_anew(
     cluster: Cluster, envoy: Any, activator: ActivatorProcess, sink: Sink, backend: Any
 ) -> None:
-    cluster.add_model("killed")
-    await envoy.wait_until_known(ModelKey(namespace="demo", name="killed"))
+    await _add_model(cluster, envoy, "killed")
     async with envoy.channel("killed.demo") as channel:
         unary = channel.unary_unary("/t.S/Unary")
         calls = [asyncio.ensure_future(_answer(unary(b"k" * 100_000))) for _ in range(10)]
